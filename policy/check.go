@@ -1,0 +1,58 @@
+package policy
+
+import (
+	"context"
+	"net/netip"
+	"time"
+)
+
+// Check looks at one thing at one stage and reports what it saw; it never decides. It is safe for concurrent use, keeps
+// nothing of a session, and returns soon after its context ends.
+type Check interface {
+	Name() string // its Kind's name
+	Stage() Stage // the earliest stage at which it has all it reads
+	Run(ctx context.Context, v View) Finding
+}
+
+// Follower is a Check that reads the findings of others: it runs after them, in the same stage or later.
+type Follower interface {
+	Check
+	Follows() []string // names of checks; one that is not set up is passed over
+}
+
+// Mailbox is an address as a policy sees it.
+type Mailbox struct {
+	Local  string // without quoting
+	Domain string // lower case, A-labels; "" for the null reverse-path and for <postmaster>
+}
+
+// String is local@domain, for people; "" for the null reverse-path.
+func (m Mailbox) String() string {
+	if m.Domain == "" {
+		return m.Local
+	}
+	return m.Local + "@" + m.Domain
+}
+
+// View is what is known of a session when a check runs. What a stage has not brought yet is zero.
+type View struct {
+	Time      time.Time  // when the stage was reached
+	Client    netip.Addr // the sender's address, never an IPv4-mapped one
+	EarlyTalk bool       // it sent bytes before the banner
+	Helo      string     // its HELO or EHLO name, as sent
+	TLS       bool
+	Sender    Mailbox  // the reverse-path
+	NullPath  bool     // the reverse-path is <>
+	Recipient Mailbox  // at StageRcpt
+	Message   *Message // at StageData
+
+	findings func(check string) (Finding, bool)
+}
+
+// Finding is the finding of a check that a Follower follows; false where that check did not run.
+func (v View) Finding(check string) (Finding, bool) {
+	if v.findings == nil {
+		return Finding{}, false
+	}
+	return v.findings(check)
+}
