@@ -1,0 +1,134 @@
+package config
+
+import (
+	"net/mail"
+	"strings"
+	"time"
+
+	"gatepost/policy"
+)
+
+// reader builds one Config from a decoded file: it binds the tables, then each section settles the defaults that depend
+// on another and checks what its types cannot say.
+type reader struct {
+	*binder
+	config  *Config
+	kinds   []policy.Kind
+	machine func() (string, error) // the machine's own name
+}
+
+// build is the finished config, or [Problems].
+func (r *reader) build(tree map[string]any) (*Config, error) {
+	var tables struct {
+		Check map[string]any `toml:"check"`
+	}
+	r.table("", tree, r.config, &tables)
+	r.hostname()
+	r.certificate()
+	r.listeners()
+	r.backends()
+	r.policy()
+	r.checks(tables.Check)
+	r.domains()
+	r.limits()
+	r.journal()
+	r.admin()
+	if len(r.problems) > 0 {
+		return nil, r.problems.sorted()
+	}
+	r.config.File, r.config.where = r.file, r.where
+	return r.config, nil
+}
+
+// hostname settles the name under which we greet.
+func (r *reader) hostname() {
+	if r.config.Hostname == "" && !r.where.has("hostname") {
+		name, err := r.machine()
+		if err != nil || !strings.Contains(name, ".") {
+			r.at("hostname", "is missing, and this machine's own name (%s) has no domain: write hostname = \"mx.example.com\", "+
+				"the name to which the address of this server resolves", quote(name))
+			return
+		}
+		r.config.Hostname = name
+	}
+	name, err := domainName(r.config.Hostname)
+	switch {
+	case err != nil:
+		r.at("hostname", "%v", err)
+	case !strings.Contains(name, "."): // RFC 5321 section 2.3.5: only resolvable, fully qualified names.
+		r.at("hostname", "%s is not fully qualified: write it with its domain, such as %q", quote(name), name+".example.com")
+	}
+	r.config.Hostname = name
+}
+
+// certificate takes a [tls] with both files or with none.
+func (r *reader) certificate() {
+	t := r.config.TLS
+	switch {
+	case t == nil:
+	case t.Certificate == "" && t.Key == "":
+		r.config.TLS = nil
+	case t.Certificate == "":
+		r.at("tls.certificate", "is missing: a key needs its certificate")
+	case t.Key == "":
+		r.at("tls.key", "is missing: a certificate needs its key")
+	}
+}
+
+// policy settles which checks run, and the contact.
+func (r *reader) policy() {
+	p := &r.config.Policy
+	if p.Checks == nil && !r.where.has("policy.checks") {
+		p.Checks = r.kindNames()
+	}
+	first := map[string]bool{}
+	for i, name := range p.Checks {
+		path := element("policy.checks", i)
+		switch _, ok := r.kind(name); {
+		case !ok:
+			r.at(path, "%v", noWord(name, "check", r.kindNames()))
+		case first[name]:
+			r.at(path, "%s is listed twice; a check runs once", quote(name))
+		}
+		first[name] = true
+	}
+	r.contact(p)
+}
+
+// contact settles the address that stands in every refusal.
+func (r *reader) contact(p *Policy) {
+	if p.Contact == "" && !r.where.has("policy.contact") {
+		p.Contact = "postmaster@" + r.config.Hostname // RFC 5321 section 4.5.1: there is always a postmaster.
+		return
+	}
+	if a, err := mail.ParseAddress(p.Contact); err != nil || a.Address != p.Contact || !isPrintable(p.Contact) {
+		r.at("policy.contact", "%s is no plain mail address, such as \"postmaster@example.com\"", quote(p.Contact))
+	}
+}
+
+// isPrintable reports whether a reply line can carry the text as it is.
+func isPrintable(text string) bool {
+	return strings.IndexFunc(text, func(c rune) bool { return c <= ' ' || c > '~' }) < 0
+}
+
+// journal bounds how long records are kept.
+func (r *reader) journal() {
+	if r.config.Journal.Keep < 24*time.Hour {
+		r.at("journal.keep", "%s is too short: the journal drops whole days, so at least \"1d\"", span(int64(r.config.Journal.Keep)))
+	}
+}
+
+// admin takes a loopback address or none: the page has no password yet.
+func (r *reader) admin() {
+	a := r.config.Admin.Address
+	if a == "" {
+		return
+	}
+	host, err := hostPort(a, "9625")
+	switch {
+	case err != nil:
+		r.at("admin.address", "%v", err)
+	case !isLoopback(host):
+		r.at("admin.address", "%s is open to others: write a loopback address such as \"127.0.0.1:9625\", or \"\" for none", quote(a))
+	}
+}

@@ -1,0 +1,105 @@
+package config
+
+import (
+	"maps"
+	"slices"
+
+	"gatepost/policy"
+)
+
+// kind is the kind of that name.
+func (r *reader) kind(name string) (policy.Kind, bool) {
+	i := slices.IndexFunc(r.kinds, func(k policy.Kind) bool { return k.Name == name })
+	if i < 0 {
+		return policy.Kind{}, false
+	}
+	return r.kinds[i], true
+}
+
+func (r *reader) kindNames() []string {
+	names := make([]string, len(r.kinds))
+	for i, k := range r.kinds {
+		names[i] = k.Name
+	}
+	return names
+}
+
+// checks sets up every check that runs, and refuses tables of those that do not.
+func (r *reader) checks(tables map[string]any) {
+	for _, name := range r.ordered("check", tables) {
+		r.checkTable(Path("check", name), name, tables[name])
+	}
+	for _, name := range r.config.Policy.Checks {
+		k, ok := r.kind(name)
+		if !ok {
+			continue
+		}
+		table, _ := tables[name].(map[string]any)
+		r.config.Checks = append(r.config.Checks, r.check(k, table))
+	}
+}
+
+// checkTable refuses a [check.NAME] that nothing would read.
+func (r *reader) checkTable(path, name string, table any) {
+	if r.isKind(path, name) && r.runs(path, name) {
+		r.isTable(path, table)
+	}
+}
+
+// isKind reports whether there is such a check; if not, that is told at the key.
+func (r *reader) isKind(path, name string) bool {
+	_, ok := r.kind(name)
+	if !ok {
+		r.atKey(path, "%v", noWord(name, "check", r.kindNames()))
+	}
+	return ok
+}
+
+// runs reports whether the check is in policy.checks; if not, that is told at the key.
+func (r *reader) runs(path, name string) bool {
+	ok := slices.Contains(r.config.Policy.Checks, name)
+	if !ok && !r.blamed["policy.checks"] {
+		r.atKey(path, "is not in policy.checks, so it never runs")
+	}
+	return ok
+}
+
+// check binds one check's table, which may be absent.
+func (r *reader) check(k policy.Kind, table map[string]any) Check {
+	path := Path("check", k.Name)
+	c := Check{Name: k.Name, Mode: policy.Enforce}
+	into := []any{&c}
+	if k.Settings != nil {
+		c.Settings = k.Settings()
+		into = append(into, c.Settings)
+	}
+	r.table(path, table, into...)
+	r.outcomes(path+".on", k, c.On)
+	if v, ok := c.Settings.(interface {
+		Validate(problem func(key, message string))
+	}); ok {
+		v.Validate(func(key, message string) { r.settingProblem(path, key, message) })
+	}
+	return c
+}
+
+// settingProblem is a problem that a check found in its own settings; key is relative to its table, or empty.
+func (r *reader) settingProblem(path, key, message string) {
+	if key != "" {
+		path += "." + key
+	}
+	r.at(path, "%s", message)
+}
+
+// outcomes refuses outcomes that the check never reports.
+func (r *reader) outcomes(path string, k policy.Kind, on map[policy.Outcome]policy.Action) {
+	var known []string
+	for _, o := range slices.Sorted(maps.Keys(k.Outcomes)) {
+		known = append(known, string(o))
+	}
+	for _, o := range slices.Sorted(maps.Keys(on)) {
+		if _, ok := k.Outcomes[o]; !ok {
+			r.atKey(under(path, string(o)), "%v", noWord(string(o), "outcome of "+k.Name, known))
+		}
+	}
+}
