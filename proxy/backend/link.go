@@ -1,0 +1,93 @@
+package backend
+
+import (
+	"crypto/tls"
+	"net"
+	"time"
+
+	"gatepost/proxy/smtp"
+)
+
+// link is the connection to one server: what stays the same whoever's transaction it carries.
+type link struct {
+	address  string
+	socket   net.Conn // as dialled
+	conn     net.Conn // the socket, or TLS over it
+	in       *smtp.Reader
+	caps     smtp.Caps
+	secured  bool // conn is TLS
+	verified bool // and the certificate was verified
+}
+
+func newLink(address string, socket net.Conn) *link {
+	return &link{address: address, socket: socket, conn: socket, in: smtp.NewReader(socket)}
+}
+
+// write sends p whole until the time given.
+func (l *link) write(p []byte, by time.Time) error {
+	if err := l.conn.SetWriteDeadline(by); err != nil {
+		return err
+	}
+	_, err := l.conn.Write(p)
+	return err
+}
+
+// reply reads one reply. The time is for the whole of it, so a server that sends a byte now and then gains nothing.
+func (l *link) reply(by time.Time) (smtp.Reply, error) {
+	if err := l.conn.SetReadDeadline(by); err != nil {
+		return smtp.Reply{}, err
+	}
+	return smtp.ReadReply(l.in)
+}
+
+// ask sends one command and reads the reply to it.
+func (l *link) ask(line []byte, wait time.Duration) (smtp.Reply, error) {
+	if l.in.Buffered() > 0 {
+		return smtp.Reply{}, errOutOfTurn
+	}
+	by := time.Now().Add(wait)
+	if err := l.write(line, by); err != nil {
+		return smtp.Reply{}, err
+	}
+	return l.reply(by)
+}
+
+// spoken says, as far as can be known without waiting, that something came that was not read yet, the end of the
+// connection included. Under TLS that may be a record without data.
+func (l *link) spoken() bool {
+	return l.in.Buffered() > 0 || readable(l.socket)
+}
+
+// answered says that a reply, or the end of the connection, came already. Under TLS it knows of what was decrypted only.
+func (l *link) answered() bool {
+	return l.in.Buffered() > 0 || !l.secured && readable(l.socket)
+}
+
+// secure puts TLS over the socket. Everything the server told before is forgotten (RFC 3207 section 4.2).
+func (l *link) secure(config *tls.Config, by time.Time) error {
+	conn := tls.Client(l.socket, config)
+	if err := conn.SetDeadline(by); err != nil {
+		return err
+	}
+	if err := conn.Handshake(); err != nil {
+		return err
+	}
+	l.conn, l.caps, l.secured = conn, smtp.Caps{}, true
+	l.verified = len(conn.ConnectionState().VerifiedChains) > 0
+	l.in.Reset(conn)
+	return nil
+}
+
+// quit says QUIT, gives the server a moment for its reply, and closes.
+func (l *link) quit(wait time.Duration) {
+	by := time.Now().Add(min(wait, time.Second))
+	if l.write([]byte("QUIT\r\n"), by) == nil {
+		_, _ = l.reply(by) // whatever it is
+	}
+	_ = l.conn.Close()
+}
+
+// drop closes the socket as it stands: no alert of TLS, and nothing that was not written is written.
+func (l *link) drop() {
+	_ = l.socket.Close()
+}

@@ -1,0 +1,148 @@
+package backend
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"gatepost/proxy/smtp"
+)
+
+// earlyWait is how long we look for a reply after the server stopped taking content.
+const earlyWait = time.Second
+
+// Content is a message to be sent: the headers that we put on top, and what came in.
+type Content interface {
+	// Size is the number of octets that WriteTo's calls add up to.
+	Size() int64
+	// Pieces calls write for consecutive pieces of the content until all is written or write returns an error,
+	// which it returns. A piece is valid during the call only.
+	Pieces(write func(p []byte) error) error
+}
+
+// FinalBy sets the time by which the next Send is over, whatever its own waits: the sender waits for our reply from its
+// dot on. The zero time sets no such bound.
+func (c *Conn) FinalBy(t time.Time) { c.finalBy = t }
+
+// Send brings the content of a transaction with at least one recipient taken: BDAT in one chunk where the server has CHUNKING
+// (binary content has no other way), else DATA with dots stuffed. It returns the backend's final reply as it came; only a 2xx commits. A reply to DATA
+// other than 354 is returned as the final reply when it is 4xx or 5xx; any other is a Fault with 451 4.3.0, and no content is sent. An error of Content.Pieces,
+// or content that is not of its Size, aborts the connection without an end mark and is returned wrapped in a Fault of stage "body" with 451 4.3.0.
+// A final reply that is followed by a reset still counts. A 4xx or 5xx that comes before all content was sent is the final reply too, and the connection is
+// closed after it, as after a 421; a 2xx so early is a Fault. Writes are large: headers and first content go in one.
+func (c *Conn) Send(content Content) (smtp.Reply, error) {
+	defer c.settle()
+	switch {
+	case c.closed != nil:
+		return smtp.Reply{}, c.closed
+	case len(c.queue) > 0:
+		return smtp.Reply{}, c.fail(nonsense(stageData, smtp.Reply{}, errNotRead))
+	case c.link.answered():
+		return c.early(stageData, nil)
+	case c.link.caps.Chunking:
+		return c.sendChunk(content)
+	}
+	return c.sendData(content)
+}
+
+// sendChunk sends the content as one BDAT chunk, its command and a short message in one write (RFC 3030 section 2).
+func (c *Conn) sendChunk(content Content) (smtp.Reply, error) {
+	b := c.newBody(content.Size())
+	b.buf = append(b.buf, "BDAT "...)
+	b.buf = strconv.AppendInt(b.buf, content.Size(), 10)
+	b.buf = append(b.buf, " LAST\r\n"...)
+	return c.transmit(b, content)
+}
+
+// sendData sends DATA and, behind a 354, the content with dots stuffed.
+func (c *Conn) sendData(content Content) (smtp.Reply, error) {
+	r, err := c.link.ask(append(c.out, "DATA\r\n"...), time.Until(c.by(c.backend.settings.Timeouts.Data)))
+	switch {
+	case err != nil:
+		return smtp.Reply{}, c.fail(broken(stageData, err))
+	case r.Code == 354:
+	case r.Class() >= 4:
+		return r, c.ended(stageData, r)
+	default: // RFC 5321 section 4.3.2: nothing but 354 asks for content
+		return smtp.Reply{}, c.fail(nonsense(stageData, r, nil))
+	}
+	b := c.newBody(content.Size())
+	b.stuffed = true
+	return c.transmit(b, content)
+}
+
+// transmit sends the content and reads the final reply.
+func (c *Conn) transmit(b *body, content Content) (smtp.Reply, error) {
+	c.midway = true
+	err := b.send(content)
+	stopped, cause := b.stopped, b.err
+	c.release(b)
+	switch {
+	case stopped:
+		return c.early(stageBody, cause)
+	case err != nil:
+		return smtp.Reply{}, c.fail(nonsense(stageBody, smtp.Reply{}, fmt.Errorf("read the content: %w", err)))
+	}
+	c.midway = false
+	return c.final()
+}
+
+// final reads the reply after all was sent. Without one nobody knows whether the message was taken (RFC 1047).
+func (c *Conn) final() (smtp.Reply, error) {
+	r, err := c.link.reply(c.by(c.backend.settings.Timeouts.Final))
+	var f *Fault
+	switch {
+	case err != nil:
+		f = broken(stageFinal, err)
+	case r.Class() == 3:
+		f = nonsense(stageFinal, r, nil)
+	default:
+		c.open = c.open && r.Class() != 2
+		return r, c.ended(stageFinal, r)
+	}
+	f.Unknown = true
+	return smtp.Reply{}, c.fail(f)
+}
+
+// settle is what is done however Send ends, also by a panic of the content: whatever would be written behind half of a
+// message would be taken for more of it.
+func (c *Conn) settle() {
+	c.finalBy = time.Time{}
+	if c.midway {
+		c.Abort()
+	}
+}
+
+// early looks for the reply of a server that stopped taking content, or spoke before it had all; cause is the error of
+// the write, if there was one. Whatever it says, the content can't be completed: the connection is closed without an end mark.
+func (c *Conn) early(stage string, cause error) (smtp.Reply, error) {
+	r, err := c.link.reply(until(earlyWait))
+	if cause == nil {
+		cause = err
+	}
+	switch {
+	case err != nil:
+		return smtp.Reply{}, c.fail(broken(stage, cause))
+	case r.Class() < 4: // nothing was taken, whatever the server says
+		return smtp.Reply{}, c.fail(nonsense(stage, r, errOutOfTurn))
+	}
+	c.close(newFault(stage, textLost, r, cause))
+	return r, nil
+}
+
+// ended closes the connection behind a 421 that ends a transaction; the reply still stands. The error is always nil.
+func (c *Conn) ended(stage string, r smtp.Reply) error {
+	if r.Code == 421 { // RFC 5321 section 3.8
+		c.close(newFault(stage, textLost, r, nil))
+	}
+	return nil
+}
+
+// by is the end of a wait that begins now, or the time of FinalBy if that is earlier.
+func (c *Conn) by(wait time.Duration) time.Time {
+	t := until(wait)
+	if !c.finalBy.IsZero() && c.finalBy.Before(t) {
+		return c.finalBy
+	}
+	return t
+}
