@@ -1,0 +1,57 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"strings"
+
+	"github.com/coreos/go-systemd/v22/activation"
+
+	"gatepost/config"
+	"gatepost/proxy"
+)
+
+// opened is a socket with the listener it belongs to.
+type opened struct {
+	net.Listener
+	of *proxy.Listener
+}
+
+// openListeners opens every address of the config, or none.
+func openListeners(c *config.Config) ([]opened, error) {
+	var all []opened
+	for _, l := range c.Listen {
+		of := &proxy.Listener{Name: l.Name, ImplicitTLS: l.TLS == "implicit", NoTLS: l.TLS == "none",
+			ProxyFrom: l.ProxyProtocolFrom, XClientFrom: l.XclientFrom}
+		for _, a := range l.Address {
+			lns, err := openAddress(a)
+			if err != nil {
+				for _, o := range all {
+					o.Close()
+				}
+				return nil, fmt.Errorf("%s: listen on %s: %w", where(c, config.Path("listen", l.Name)), a, err)
+			}
+			for _, ln := range lns {
+				all = append(all, opened{ln, of})
+			}
+		}
+	}
+	return all, nil
+}
+
+// openAddress opens "host:port", or takes the sockets that systemd handed over under a name.
+func openAddress(a string) ([]net.Listener, error) {
+	name, ok := strings.CutPrefix(a, "systemd:")
+	if !ok {
+		ln, err := net.Listen("tcp", a)
+		return []net.Listener{ln}, err
+	}
+	byName, err := activation.ListenersWithNames()
+	if err != nil {
+		return nil, err
+	}
+	if len(byName[name]) == 0 {
+		return nil, fmt.Errorf("systemd handed over no socket of this name: the .socket unit needs FileDescriptorName=%s", name)
+	}
+	return byName[name], nil
+}

@@ -1,0 +1,245 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"gatepost/checks"
+	"gatepost/config"
+	"gatepost/journal"
+	"gatepost/policy"
+	"gatepost/proxy"
+	"gatepost/proxy/backend"
+)
+
+const (
+	defaultConfig = "/etc/gatepost/gatepost.toml"
+	drainTime     = 600 * time.Second // REPLIES: data under way finishes on SIGTERM
+	probeEvery    = time.Minute
+	firstProbe    = 3 * time.Second
+)
+
+// serveFlags say which config is used.
+type serveFlags struct {
+	config, listen, backend string
+	domains                 []string
+}
+
+func serveCommand() *cobra.Command {
+	var f serveFlags
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the proxy",
+		Long:  "Runs the proxy until SIGTERM; SIGHUP reads the config anew. With --listen, --backend and --domain no file is needed.",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := f.load(cmd.Flags().Changed("config"))
+			if err != nil {
+				return err
+			}
+			return serve(c, f)
+		},
+	}
+	cmd.Flags().StringVar(&f.config, "config", defaultConfig, "the config `file`")
+	cmd.Flags().StringVar(&f.listen, "listen", "", "listen on this `address`, without a file")
+	cmd.Flags().StringVar(&f.backend, "backend", "", "the `address` of the mail server behind, without a file")
+	cmd.Flags().StringSliceVar(&f.domains, "domain", nil, "a recipient `domain` of the backend, without a file; may be repeated")
+	return cmd
+}
+
+// quick says whether the flags stand in for a file.
+func (f serveFlags) quick() bool { return f.listen != "" || f.backend != "" || len(f.domains) > 0 }
+
+func (f serveFlags) load(named bool) (*config.Config, error) {
+	if !f.quick() {
+		return loadConfig(f.config)
+	}
+	if named {
+		return nil, usageError{fmt.Errorf("--config and --listen, --backend, --domain exclude each other")}
+	}
+	return config.Quick(f.listen, f.backend, f.domains, checks.Kinds())
+}
+
+// daemon is a running proxy with all around it.
+type daemon struct {
+	flags   serveFlags
+	log     *slog.Logger
+	server  *proxy.Server
+	journal *journal.Lines
+	metrics *metrics
+	stop    context.CancelFunc // of what belongs to the settings in force
+	known   map[string]known   // backends in use, by name
+}
+
+func serve(c *config.Config, f serveFlags) error {
+	out := newLogWriter(os.Stderr)
+	defer out.Close()
+	d := &daemon{flags: f, log: newLogger(c.Log, out)}
+	lns, err := openListeners(c)
+	if err != nil {
+		return err
+	}
+	if c.Journal.File != "" {
+		if d.journal, err = journal.OpenLines(c.Journal.File, d.log); err != nil {
+			return err
+		}
+		defer d.journal.Close()
+	}
+	d.metrics = newMetrics(d)
+	if err := d.apply(c); err != nil {
+		return err
+	}
+	stopAdmin, err := startAdmin(c.Admin.Address, d)
+	if err != nil {
+		return err
+	}
+	defer stopAdmin()
+	return d.run(c, lns)
+}
+
+// apply puts a config in force.
+func (d *daemon) apply(c *config.Config) error {
+	cert, err := loadCertificate(c.TLS, d.log)
+	if err != nil {
+		return err
+	}
+	settings, known := buildSettings(c, cert, d.known)
+	d.known = known
+	ctx, stop := context.WithCancel(context.Background())
+	if d.stop != nil {
+		d.stop()
+	}
+	d.stop = stop
+	if cert != nil {
+		go cert.watch(ctx, 30*time.Second)
+	}
+	d.probeAll(ctx, settings.Routes.Backends())
+	d.metrics.use(settings.Routes.Backends(), cert)
+	if d.server == nil {
+		d.server = proxy.New(settings, d.record, d.log)
+	} else {
+		d.server.Swap(settings)
+	}
+	return nil
+}
+
+// record takes the record of a transaction from a session.
+func (d *daemon) record(r *policy.Record) {
+	d.metrics.observe(r)
+	if d.journal != nil {
+		d.journal.Append(r)
+	}
+}
+
+// probeAll probes the backends until ctx ends. It returns when each has been asked once, or soon: EHLO offers what the
+// backends are known to have.
+func (d *daemon) probeAll(ctx context.Context, backends []*backend.Backend) {
+	var asked sync.WaitGroup
+	for _, b := range backends {
+		asked.Add(1)
+		go d.probe(ctx, b, asked.Done)
+	}
+	done := make(chan struct{})
+	go func() { asked.Wait(); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(firstProbe):
+	}
+}
+
+// probe keeps the capabilities of a backend fresh. asked is called after the first probe.
+func (d *daemon) probe(ctx context.Context, b *backend.Backend, asked func()) {
+	up := true
+	for {
+		_, err := b.Probe(ctx)
+		switch {
+		case err != nil && up && ctx.Err() == nil:
+			d.log.Warn("the backend does not answer", "backend", b.Name(), "error", err)
+		case err == nil && !up:
+			d.log.Info("the backend answers again", "backend", b.Name())
+		}
+		up = err == nil
+		if asked != nil {
+			asked()
+			asked = nil
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(probeEvery):
+		}
+	}
+}
+
+// run serves until a signal ends it.
+func (d *daemon) run(c *config.Config, lns []opened) error {
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT)
+	failed := make(chan error, len(lns))
+	for _, l := range lns {
+		d.log.Info("listening", "listener", l.of.Name, "address", l.Addr(), "hostname", c.Hostname, "mode", c.Mode, "version", version())
+		go func() { failed <- d.server.Serve(l.Listener, l.of) }()
+	}
+	for {
+		select {
+		case err := <-failed:
+			if err != nil {
+				return err
+			}
+		case s := <-signals:
+			if s == syscall.SIGHUP {
+				d.reload()
+				continue
+			}
+			d.drain(signals, s)
+			return nil
+		}
+	}
+}
+
+// reload reads the config anew; a broken one changes nothing.
+func (d *daemon) reload() {
+	if d.journal != nil {
+		d.journal.Reopen()
+	}
+	if d.flags.quick() {
+		d.log.Info("there is no config file to read anew")
+		return
+	}
+	c, err := loadConfig(d.flags.config)
+	if err == nil {
+		err = d.apply(c)
+	}
+	d.metrics.reloaded(err == nil)
+	if err != nil {
+		d.log.Error("the config was not read anew; the old one stays in force", "error", err)
+		return
+	}
+	d.log.Info("the config was read anew; it holds for new sessions. Listeners, admin, journal and log change with a restart only", "file", d.flags.config)
+}
+
+// drain ends the server: data under way finishes, unless a second signal says to hurry.
+func (d *daemon) drain(signals <-chan os.Signal, first os.Signal) {
+	d.log.Info("stopping: no new sessions; content under way finishes", "signal", first, "at_most", drainTime)
+	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+	defer cancel()
+	go func() {
+		for s := range signals {
+			if s != syscall.SIGHUP {
+				cancel()
+			}
+		}
+	}()
+	if err := d.server.Shutdown(ctx); err != nil {
+		d.log.Warn("sessions were cut off", "error", err)
+	}
+	d.stop()
+}

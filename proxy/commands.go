@@ -1,0 +1,206 @@
+package proxy
+
+import (
+	"bytes"
+	"strconv"
+
+	"gatepost/policy"
+	"gatepost/proxy/smtp"
+)
+
+// command is a row of the table of verbs.
+type command struct {
+	phases phase // where it is legal; elsewhere it is answered 503
+	arg    argRule
+	idle   bool // brings no mail on
+	run    func(s *session, arg []byte)
+}
+
+type argRule uint8
+
+const (
+	argAny argRule = iota
+	argNone
+	argNeeded
+)
+
+// commands is indexed by verb.
+var commands = [...]command{
+	smtp.Unknown:  {phaseAny, argAny, false, func(s *session, _ []byte) { s.fail(replyUnknown) }},
+	smtp.Helo:     {phaseAny, argNeeded, false, func(s *session, arg []byte) { s.hello(arg, false) }},
+	smtp.Ehlo:     {phaseAny, argNeeded, false, func(s *session, arg []byte) { s.hello(arg, true) }},
+	smtp.Mail:     {phaseReady, argNeeded, false, (*session).mail},
+	smtp.Rcpt:     {phaseMail, argNeeded, false, (*session).rcpt},
+	smtp.Data:     {phaseMail, argNone, false, (*session).data},
+	smtp.Bdat:     {phaseReady | phaseMail | phaseChunk, argNeeded, false, (*session).bdat},
+	smtp.Rset:     {phaseAny, argNone, true, (*session).rset},
+	smtp.Noop:     {phaseAny, argAny, true, func(s *session, _ []byte) { s.reply(replyOK) }},
+	smtp.Vrfy:     {phaseAny, argNeeded, true, func(s *session, _ []byte) { s.reply(replyVrfy) }},
+	smtp.Help:     {phaseAny, argAny, true, func(s *session, _ []byte) { s.reply(replyHelp) }},
+	smtp.Quit:     {phaseAny, argNone, false, (*session).quit},
+	smtp.StartTLS: {phaseReady, argNone, false, (*session).startTLS},
+	smtp.Expn:     {phaseAny, argAny, true, (*session).notHere},
+	smtp.Etrn:     {phaseAny, argAny, true, (*session).notHere},
+	smtp.Turn:     {phaseAny, argAny, true, (*session).notHere},
+	smtp.Atrn:     {phaseAny, argAny, true, (*session).notHere},
+	smtp.Send:     {phaseAny, argAny, true, (*session).notHere},
+	smtp.Soml:     {phaseAny, argAny, true, (*session).notHere},
+	smtp.Saml:     {phaseAny, argAny, true, (*session).notHere},
+	smtp.Auth:     {phaseAny, argAny, true, (*session).notHere},
+	smtp.Xclient:  {phaseStart | phaseReady, argNeeded, false, (*session).xclient},
+}
+
+// command answers one command line.
+func (s *session) command(line []byte) {
+	verb, arg, err := smtp.ParseCommand(line)
+	s.verb = verb
+	if s.refusedDT {
+		if verb == smtp.Unknown || err != nil { // content that was sent although DATA was refused
+			s.fault("pipelining")
+			s.hangUp(replyTurn)
+			return
+		}
+		s.refusedDT = false
+	}
+	c := &commands[verb]
+	if c.idle {
+		if s.idleCmds++; s.idleCmds > s.set.Limits.IdleCommands {
+			s.hangUp(replyIdleCmds)
+			return
+		}
+	}
+	switch {
+	case err != nil:
+		s.fail(asReply(err))
+	case verb == smtp.Unknown && s.phase == phaseStart && foreign(line):
+		s.fault("not-smtp")
+		s.hangUp(replyNoMail)
+	case s.phase&c.phases == 0:
+		s.outOfSequence(verb, arg)
+	case c.arg == argNone && len(arg) > 0:
+		s.fail(replyNoArg)
+	case c.arg == argNeeded && len(arg) == 0:
+		s.fail(replyNeedArg)
+	default:
+		c.run(s, arg)
+	}
+}
+
+// asReply is the reply in an error of package smtp.
+func asReply(err error) smtp.Reply {
+	if r, ok := err.(smtp.Reply); ok {
+		return r
+	}
+	return replyProxyFault
+}
+
+// foreign says whether a line is the start of another protocol: HTTP, which browsers can be made to speak to us, or a PROXY
+// header from a peer that is not trusted with it.
+func foreign(line []byte) bool {
+	if n := len(line); n > 9 && string(line[n-9:n-3]) == " HTTP/" {
+		return true
+	}
+	return bytes.HasPrefix(line, []byte("PROXY "))
+}
+
+// outOfSequence answers a command in a phase where it is not legal. Chunks promised by BDAT never run as commands.
+func (s *session) outOfSequence(verb smtp.Verb, arg []byte) {
+	text := "5.5.1 Not now: "
+	switch {
+	case s.phase == phaseStart:
+		text += "send EHLO first"
+	case s.phase == phaseReady:
+		text += "send MAIL first"
+	case s.phase == phaseChunk:
+		text += "send the rest with BDAT, or RSET"
+	default:
+		text += "a transaction is open; send RSET to give it up"
+	}
+	if verb == smtp.Bdat {
+		s.skipChunk(arg, smtp.Reply{Code: 503, Text: text})
+		return
+	}
+	if verb == smtp.Data {
+		s.refuseData(smtp.Reply{Code: 503, Text: text})
+		return
+	}
+	s.fail(smtp.Reply{Code: 503, Text: text})
+}
+
+// inTurn says whether the sender waited for this reply, as it must with commands that change how the rest is read
+// (RFC 2920 section 3.1). Where it did not, the session ends.
+func (s *session) inTurn() bool {
+	if s.r.Buffered() == 0 {
+		return true
+	}
+	s.fault("pipelining")
+	s.hangUp(replyTurn)
+	return false
+}
+
+// hello answers HELO and EHLO (RFC 5321 section 4.1.1.1), which also reset.
+func (s *session) hello(arg []byte, extended bool) {
+	name, _, err := smtp.ParseHelo(arg)
+	if err != nil {
+		s.fail(asReply(err))
+		return
+	}
+	if !s.inTurn() {
+		return
+	}
+	s.endTransaction(policy.EndAborted, "")
+	if s.back != nil && (name != s.helo || extended != s.esmtp) { // it was told another name
+		s.dropBackend()
+	}
+	s.helo, s.esmtp, s.phase = name, extended, phaseReady
+	s.run.Helo(name, s.tls != "")
+	if !extended {
+		s.offer, s.sizeMax = smtp.Offer{}, s.set.Limits.MessageSize
+		s.reply(smtp.Reply{Code: 250, Text: s.set.Hostname})
+		return
+	}
+	s.ehloReply()
+}
+
+// ehloReply offers the extensions.
+func (s *session) ehloReply() {
+	offer, size := s.set.offer(s.tls != "")
+	s.offer, s.sizeMax = offer, size
+	b := make([]byte, 0, 256)
+	b = append(b, s.set.Hostname...)
+	b = append(b, "\nPIPELINING\nSIZE "...)
+	b = strconv.AppendInt(b, size, 10)
+	b = append(b, "\nENHANCEDSTATUSCODES\nCHUNKING"...)
+	for _, x := range []struct {
+		on   bool
+		word string
+	}{
+		{offer.EightBit, "8BITMIME"}, {offer.UTF8, "SMTPUTF8"}, {offer.Binary, "BINARYMIME"}, {offer.DSN, "DSN"},
+		{s.canTLS(), "STARTTLS"}, {offer.RequireTLS, "REQUIRETLS"}, {s.mayXClient(), "XCLIENT NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT"},
+	} {
+		if x.on {
+			b = append(append(b, '\n'), x.word...)
+		}
+	}
+	b = append(b, "\nLIMITS RCPTMAX="...) // RFC 9422 section 4
+	b = strconv.AppendInt(b, int64(s.set.Limits.Recipients), 10)
+	s.reply(smtp.Reply{Code: 250, Text: string(b)})
+}
+
+// rset answers RSET (RFC 5321 section 4.1.1.5).
+func (s *session) rset([]byte) {
+	s.settle()
+	s.endTransaction(policy.EndAborted, "")
+	s.reply(replyOK)
+}
+
+// quit answers QUIT (RFC 5321 section 4.1.1.10).
+func (s *session) quit([]byte) {
+	s.settle()
+	s.endTransaction(policy.EndAborted, "")
+	s.reply(replyBye)
+	s.closing = true
+}
+
+// notHere answers what is known and not done here.
+func (s *session) notHere([]byte) { s.fail(replyNotHere) }

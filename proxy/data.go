@@ -1,0 +1,381 @@
+package proxy
+
+import (
+	"errors"
+	"os"
+	"time"
+
+	"gatepost/policy"
+	"gatepost/proxy/backend"
+	"gatepost/proxy/smtp"
+)
+
+// data answers DATA (RFC 5321 section 4.1.1.4).
+func (s *session) data([]byte) {
+	s.settle()
+	if r, refused := s.noContent(); refused {
+		s.refuseData(r)
+		return
+	}
+	if !s.inTurn() {
+		return
+	}
+	s.reply(replyGo)
+	if s.flush() != nil {
+		s.closing = true
+		return
+	}
+	sp := newSpool(&s.srv.memory, &s.set.Limits, s.maxSize())
+	s.tx.spool = sp
+	dec := smtp.Decoder{}
+	decode := dec.Decode
+	if s.receive(-1, func(src []byte) (int, bool) { return sp.write(decode, src) }) {
+		s.deliver(dec.Faults)
+	}
+}
+
+// noContent says whether no content can be taken in this transaction, and the reply that says so.
+func (s *session) noContent() (smtp.Reply, bool) {
+	switch t := s.tx; {
+	case t.taken > 0 && t.refusal.Code == 0:
+		return smtp.Reply{}, false
+	case t.taken > 0:
+		return t.refusal, true
+	case len(t.rcpts) == 0:
+		return smtp.Reply{Code: 503, Text: "5.5.1 Not now: send RCPT first"}, true
+	}
+	return replyNoRcpt, true // RFC 5321 section 3.3
+}
+
+// refuseData refuses DATA. A sender that sends the content all the same must not have it run as commands: what came in
+// the same packet ends the session, and so does the first line that is no command.
+func (s *session) refuseData(r smtp.Reply) {
+	if s.r.Buffered() > 0 {
+		s.fault("pipelining")
+		s.refuse(r)
+		s.closing = true
+		return
+	}
+	s.fail(r)
+	s.refusedDT = true
+}
+
+// maxSize is the largest content that is taken: ours, or what was offered by the backend.
+func (s *session) maxSize() int64 {
+	limit := s.set.Limits.MessageSize
+	if s.back != nil {
+		if c := s.back.Caps(); c.Size > 0 {
+			limit = min(limit, c.Size)
+		}
+	}
+	return limit
+}
+
+// receive reads content and hands it to take until take is done, or n octets have come (n < 0: no count). It says whether the
+// content came whole; else the session is over.
+func (s *session) receive(n int64, take func(src []byte) (used int, done bool)) bool {
+	defer s.r.Shrink()
+	began := time.Now()
+	kept := began
+	var got int64
+	for n < 0 || got < n {
+		now := time.Now()
+		s.conn.SetReadDeadline(s.dataDeadline(began, now, got))
+		if now.Sub(kept) > keepAlive {
+			kept = now
+			s.keepBackend()
+		}
+		src, err := s.r.Fill()
+		if err != nil {
+			s.lostContent(err)
+			return false
+		}
+		if n >= 0 {
+			src = src[:min(int64(len(src)), n-got)]
+		}
+		used, done := take(src)
+		s.r.Consume(used)
+		got += int64(used)
+		if done {
+			break
+		}
+	}
+	return true
+}
+
+// keepAlive is how long a backend that has recipients is left without a sign while the content comes in; servers give up after five
+// minutes (RFC 5321 section 4.5.3.2.7).
+const keepAlive = time.Minute
+
+func (s *session) keepBackend() {
+	if s.back == nil {
+		return
+	}
+	if err := s.back.KeepAlive(); err != nil {
+		s.tx.refusal = asReply(s.backendFault(err))
+	}
+}
+
+// dataDeadline is when the next octets must have come: a block in time, the average rate kept, the whole in time.
+func (s *session) dataDeadline(began, now time.Time, got int64) time.Time {
+	l := &s.set.Limits
+	until := now.Add(l.BlockTimeout)
+	if byRate := began.Add(l.BlockTimeout + time.Duration(got/l.DataRate)*time.Second); byRate.Before(until) {
+		until = byRate
+	}
+	if end := began.Add(l.DataTimeout); end.Before(until) {
+		until = end
+	}
+	return until
+}
+
+// lostContent ends a session whose content did not come whole. The rest of it, should it come, is never read.
+func (s *session) lostContent(err error) {
+	s.closing = true
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		s.fault("too-slow")
+		s.refuse(replySlow)
+	}
+	s.abortBackend() // hazard 80
+	s.tx.opened = false
+	s.endTransaction(policy.EndLost, "the content did not come whole: "+err.Error())
+}
+
+// deliver judges content that has come whole, brings it to the backend, and answers the sender.
+func (s *session) deliver(f smtp.Faults) {
+	dot := time.Now()
+	t := s.tx
+	s.noteFaults(f)
+	if r := s.misformed(f); r.Code != 0 {
+		s.refuseContent(r, "protocol")
+		return
+	}
+	msg := &policy.Message{Head: t.spool.head(), Size: t.spool.size}
+	if r := s.badHeader(msg.Head); r.Code != 0 {
+		s.refuseContent(r, "protocol")
+		return
+	}
+	d := s.run.Data(msg, t.first)
+	for i := range t.rcpts {
+		if t.rcpts[i].taken {
+			t.rcpts[i].decided(d)
+		}
+	}
+	if d.Done >= policy.Defer {
+		s.refuseContent(smtp.Reply(d.Reply), d.By)
+		return
+	}
+	if t.refusal.Code != 0 {
+		s.refuseContent(t.refusal, "backend")
+		return
+	}
+	s.relay(s.wrap(msg, d), dot)
+}
+
+// noteFaults puts faults of form into the record.
+func (s *session) noteFaults(f smtp.Faults) {
+	for _, x := range []struct {
+		on   bool
+		word string
+	}{{f.Near, "smuggling"}, {f.BareCR > 0, "bare-cr"}, {f.BareLF > 0, "bare-lf"}, {f.NUL > 0, "nul"}} {
+		if x.on {
+			s.fault(x.word)
+		}
+	}
+}
+
+// misformed is the reply to content that is refused for its form, or that could not be kept.
+func (s *session) misformed(f smtp.Faults) smtp.Reply {
+	switch sp := s.tx.spool; {
+	case f.Near, f.BareCR > 0:
+		return replyBareCR
+	case f.BareLF > 0 && s.set.RejectBareLF:
+		return replyBareLF
+	case f.NUL > 0:
+		return replyNUL
+	case sp.full == errTooLarge:
+		return replyTooLarge
+	case sp.full == errHeadTooLarge:
+		return replyHeadLarge
+	case sp.full != nil:
+		s.srv.log.Error("no room for content", "ref", s.ref(), "error", sp.full)
+		return replyNoRoom
+	}
+	return smtp.Reply{}
+}
+
+// refuseContent refuses the message for all its recipients.
+func (s *session) refuseContent(r smtp.Reply, by string) {
+	t := s.tx
+	for i := range t.rcpts {
+		if t.rcpts[i].taken {
+			t.rcpts[i].refused(r, by)
+		}
+	}
+	s.refuse(r)
+	end := policy.EndRefused
+	if t.unknown {
+		end = policy.EndUnknown
+	}
+	s.endTransaction(end, "")
+}
+
+// relay brings the content to the backend; its final reply is the sender's (promise 1).
+func (s *session) relay(c *content, dot time.Time) {
+	t := s.tx
+	s.back.FinalBy(dot.Add(finalWithin))
+	r, err := s.back.Send(c)
+	t.opened = false
+	if err != nil {
+		if f, ok := errors.AsType[*backend.Fault](err); ok {
+			t.unknown = f.Unknown
+		}
+		s.refuseContent(asReply(s.backendFault(err)), "backend")
+		return
+	}
+	r = ownable(r)
+	for i := range t.rcpts {
+		if t.rcpts[i].taken {
+			t.rcpts[i].rec.BackendReply = policy.Reply(r)
+		}
+	}
+	if r.Class() != 2 {
+		s.refuseContent(r, "backend")
+		return
+	}
+	s.delivered(r)
+}
+
+// finalWithin is when the sender hears at the latest, from its end of data on: before it gives up (RFC 5321 section 4.5.3.2.6: 10 minutes).
+const finalWithin = 590 * time.Second
+
+// delivered tells the sender that the backend has the message. Where that fails, the sender may send it again.
+func (s *session) delivered(r smtp.Reply) {
+	t := s.tx
+	for i := range t.rcpts {
+		if rc := &t.rcpts[i].rec; t.rcpts[i].taken {
+			rc.Reply = policy.Reply(r)
+			if rc.Verdict != policy.Tagged {
+				rc.Verdict = policy.Accepted
+			}
+		}
+	}
+	s.idleCmds = 0
+	s.refuse(r) // with the ref, which finds an accepted message too
+	end := policy.EndDelivered
+	if s.flush() != nil {
+		end, s.closing = policy.EndDuplicate, true
+	}
+	s.endTransaction(end, "")
+}
+
+// chunking is a transaction's content as it comes by BDAT (RFC 3030).
+type chunking struct {
+	text   smtp.Chunks
+	binary bool
+	failed smtp.Reply // the refusal of an earlier chunk
+}
+
+// bdat answers BDAT: the chunk is read whatever the answer is, so that it never runs as commands.
+func (s *session) bdat(arg []byte) {
+	if s.tx == nil {
+		s.skipChunk(arg, smtp.Reply{Code: 503, Text: "5.5.1 Not now: send MAIL first"})
+		return
+	}
+	s.settle()
+	if r, refused := s.noContent(); refused && s.tx.chunks == nil {
+		s.skipChunk(arg, r)
+		return
+	}
+	n, last, err := smtp.ParseBdat(arg)
+	if err != nil { // how much follows is not known
+		s.hangUp(asReply(err))
+		return
+	}
+	if n == 0 && !last {
+		if s.idleCmds++; s.idleCmds > s.set.Limits.IdleCommands {
+			s.hangUp(replyIdleCmds)
+			return
+		}
+	}
+	s.phase = phaseChunk
+	if s.takeChunk(n) {
+		s.chunkDone(last)
+	}
+}
+
+// takeChunk reads the n octets of a chunk into the spool.
+func (s *session) takeChunk(n int64) bool {
+	t := s.tx
+	if t.chunks == nil {
+		t.chunks = &chunking{binary: t.params.Body == smtp.BodyBinaryMIME}
+		t.spool = newSpool(&s.srv.memory, &s.set.Limits, s.maxSize())
+	}
+	if n > 0 && s.r.Buffered() == 0 && s.flush() != nil {
+		s.closing = true
+		return false
+	}
+	decode := t.chunks.decode
+	return s.receive(n, func(src []byte) (int, bool) { return t.spool.write(decode, src) })
+}
+
+// decode is the decoder of chunks.
+func (c *chunking) decode(dst, src []byte) ([]byte, int, bool) {
+	if c.binary {
+		return append(dst, src...), len(src), false
+	}
+	return c.text.Decode(dst, src), len(src), false
+}
+
+// end decodes what the last chunk held back.
+func (c *chunking) end(dst, _ []byte) ([]byte, int, bool) {
+	if c.binary {
+		return dst, 1, true
+	}
+	return c.text.End(dst), 1, true
+}
+
+// chunkDone answers a chunk, or the message with the last one.
+func (s *session) chunkDone(last bool) {
+	t := s.tx
+	if last {
+		t.spool.write(t.chunks.end, []byte{0})
+		s.deliver(t.chunks.text.Faults)
+		return
+	}
+	if t.spool.full != nil && t.chunks.failed.Code == 0 { // told at once, so that the sender may stop
+		t.chunks.failed = s.misformed(smtp.Faults{})
+	}
+	if t.chunks.failed.Code != 0 {
+		s.refuse(t.chunks.failed)
+		return
+	}
+	s.reply(replyOK)
+}
+
+// skipChunk reads and drops the octets of a BDAT that is refused.
+func (s *session) skipChunk(arg []byte, r smtp.Reply) {
+	n, _, err := smtp.ParseBdat(arg)
+	if err != nil {
+		s.hangUp(asReply(err))
+		return
+	}
+	if n > 0 && s.r.Buffered() == 0 && s.flush() != nil {
+		s.closing = true
+		return
+	}
+	began, left := time.Now(), n
+	for left > 0 {
+		s.conn.SetReadDeadline(s.dataDeadline(began, time.Now(), n-left))
+		src, err := s.r.Fill()
+		if err != nil {
+			s.closing = true
+			return
+		}
+		k := min(int64(len(src)), left)
+		s.r.Consume(int(k))
+		left -= k
+	}
+	s.r.Shrink()
+	s.fail(r)
+}

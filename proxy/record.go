@@ -1,0 +1,119 @@
+package proxy
+
+import (
+	"bytes"
+	"strings"
+	"time"
+
+	"gatepost/policy"
+)
+
+// endTransaction closes the transaction that is open, if one is, and writes its record. end says why; it is
+// refined by what is known.
+func (s *session) endTransaction(end policy.End, note string) {
+	s.settle()
+	t := s.tx
+	if t == nil {
+		return
+	}
+	if t.opened {
+		s.voidBackend()
+	}
+	if note != "" {
+		t.note = note
+	}
+	if (end == policy.EndAborted || end == policy.EndLost) && len(t.rcpts) > 0 && t.taken == 0 {
+		end = policy.EndRefused
+	}
+	rec := s.newRecord(t.began)
+	sender := t.from.String()
+	rec.Sender, rec.End, rec.Note = &sender, end, t.note
+	rec.Recipients = make([]policy.RecipientRecord, len(t.rcpts))
+	for i := range t.rcpts {
+		rec.Recipients[i] = t.rcpts[i].rec
+	}
+	if t.params.UTF8 {
+		rec.Proto = "UTF8SMTP" + strings.TrimPrefix(rec.Proto, "ESMTP") // RFC 6531 section 3.7.3
+	}
+	if sp := t.spool; sp != nil {
+		rec.Size = sp.size
+		rec.MessageID, rec.FromDomain, rec.ListID = identify(&policy.Message{Head: sp.head()})
+		sp.close()
+	}
+	s.write(rec)
+	s.tx, s.refID, s.faults = nil, "", nil
+	s.run.Reset()
+	if s.phase != phaseStart {
+		s.phase = phaseReady
+	}
+}
+
+// recordSession writes the record of a session, or of the rest of one, in which no transaction says what happened.
+func (s *session) recordSession() {
+	rec := s.newRecord(s.began)
+	rec.End = policy.EndNone
+	rec.Recipients = []policy.RecipientRecord{}
+	s.write(rec)
+}
+
+func (s *session) newRecord(began time.Time) *policy.Record {
+	rec := &policy.Record{Time: began, Ref: s.ref(), Session: s.id, Listener: s.lis.Name, Client: s.client.Addr(),
+		ClientName: s.name, Helo: s.helo, Proto: s.proto(), TLS: s.tls, Faults: s.faults, Policy: s.set.Policy.Hash, Took: time.Since(began)}
+	if s.run != nil {
+		rec.Findings = s.run.Findings()
+	}
+	return rec
+}
+
+func (s *session) write(rec *policy.Record) {
+	s.recorded = true
+	s.srv.record(rec)
+}
+
+// proto is the word for the protocol in Received (RFC 3848).
+func (s *session) proto() string {
+	switch {
+	case s.helo == "":
+		return ""
+	case !s.esmtp:
+		return "SMTP"
+	case s.tls != "":
+		return "ESMTPS"
+	}
+	return "ESMTP"
+}
+
+// identify reads from the header what finds a message again: its Message-ID, the domain of its author, its list. It is no
+// judgement: a strict look at From is the business of a check.
+func identify(m *policy.Message) (id, fromDomain, list string) {
+	for f := range policy.Fields(m.Head) {
+		switch {
+		case id == "" && f.Is("message-id"):
+			id = excerpt(f)
+		case fromDomain == "" && f.Is("from"):
+			fromDomain = lastDomain(f.Body())
+		case list == "" && f.Is("list-id"):
+			list = excerpt(f)
+		}
+	}
+	return id, fromDomain, list
+}
+
+// excerpt is a field's body on one line, at most 200 octets.
+func excerpt(f policy.Field) string {
+	b := bytes.TrimSpace(bytes.ReplaceAll(f.Body(), []byte("\r\n"), nil))
+	return string(b[:min(len(b), 200)])
+}
+
+// lastDomain is the domain behind the last @ of a From field.
+func lastDomain(b []byte) string {
+	i := bytes.LastIndexByte(b, '@')
+	if i < 0 {
+		return ""
+	}
+	b = b[i+1:]
+	if n := bytes.IndexAny(b, "> \t\r\n,;()\""); n >= 0 {
+		b = b[:n]
+	}
+	return strings.ToLower(string(b[:min(len(b), 255)]))
+}

@@ -1,0 +1,307 @@
+package proxy
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"sync/atomic"
+)
+
+// budget is the memory that content may take, over all sessions.
+type budget struct{ used, limit atomic.Int64 }
+
+// take reserves n octets; false where there is no room.
+func (b *budget) take(n int64) bool {
+	if b.used.Add(n) > b.limit.Load() {
+		b.used.Add(-n)
+		return false
+	}
+	return true
+}
+
+func (b *budget) give(n int64) { b.used.Add(-n) }
+
+const (
+	firstSize = 16 << 10 // of the buffer that most messages fit into whole
+	chunkSize = 64 << 10
+	roomLeft  = 512 // a buffer with less room than this is full
+)
+
+var (
+	firstPool = sync.Pool{New: func() any { b := make([]byte, 0, firstSize); return &b }}
+	chunkPool = sync.Pool{New: func() any { b := make([]byte, 0, chunkSize); return &b }}
+)
+
+// spool holds the content of one message: the header and what came with it in one piece, then chunks of memory, then an unlinked file.
+// Past a limit it throws away what it is given, and says why in full.
+type spool struct {
+	memory  *budget
+	limits  *Limits
+	maxSize int64
+
+	first   *[]byte   // the header is always in here whole
+	headEnd int       // length of the header block in first, without the empty line; -1 while not found
+	chunks  []*[]byte // full but for the last
+	file    *os.File
+	inFile  int64 // octets written to file
+	size    int64
+	taken   int64 // from memory
+	trash   bool  // nothing is kept any more
+	full    error // why not: errTooLarge, errHeadTooLarge, or an error of ours
+}
+
+var (
+	errTooLarge     = fmt.Errorf("message too large")
+	errHeadTooLarge = fmt.Errorf("header too large")
+	errNoMemory     = fmt.Errorf("no memory left for content")
+)
+
+func newSpool(memory *budget, limits *Limits, maxSize int64) *spool {
+	return &spool{memory: memory, limits: limits, maxSize: maxSize, headEnd: -1}
+}
+
+// decoder is smtp.Decoder.Decode, or what does the same for chunks.
+type decoder func(dst, src []byte) (out []byte, used int, done bool)
+
+// write takes what decode makes of src.
+func (sp *spool) write(decode decoder, src []byte) (used int, done bool) {
+	for !done && used < len(src) {
+		var n int
+		n, done = sp.piece(decode, src[used:])
+		used += n
+	}
+	return used, done
+}
+
+// piece decodes as much of src as surely fits into the buffer at hand: content may be twice as long as what it is made of.
+func (sp *spool) piece(decode decoder, src []byte) (used int, done bool) {
+	buf := sp.room()
+	before := len(*buf)
+	if most := (cap(*buf) - before - 2) / 2; len(src) > most {
+		src = src[:most]
+	}
+	*buf, used, done = decode(*buf, src)
+	sp.size += int64(len(*buf) - before)
+	if sp.headEnd < 0 && buf == sp.first {
+		sp.findHead(before)
+	}
+	if sp.size > sp.maxSize {
+		sp.giveUp(errTooLarge)
+	}
+	return used, done
+}
+
+// findHead looks for the empty line that ends the header, in what came behind from.
+func (sp *spool) findHead(from int) {
+	b := *sp.first
+	if from == 0 && bytes.HasPrefix(b, []byte("\r\n")) {
+		sp.headEnd = 0
+		return
+	}
+	from = max(from-3, 0)
+	if i := bytes.Index(b[from:], []byte("\r\n\r\n")); i >= 0 {
+		sp.headEnd = from + i + 2
+	}
+	if sp.headEnd > sp.limits.HeaderSize || sp.headEnd < 0 && len(b) > sp.limits.HeaderSize {
+		sp.giveUp(errHeadTooLarge)
+	}
+}
+
+// room is a buffer with room for more.
+func (sp *spool) room() *[]byte {
+	if sp.trash {
+		*sp.first = (*sp.first)[:0]
+		return sp.first
+	}
+	if sp.first == nil {
+		sp.first = firstPool.Get().(*[]byte)
+		sp.reserve(firstSize)
+	}
+	last := sp.first
+	if n := len(sp.chunks); n > 0 {
+		last = sp.chunks[n-1]
+	}
+	switch {
+	case cap(*last)-len(*last) >= roomLeft:
+		return last
+	case sp.headEnd < 0: // the header stays in one piece
+		return sp.growFirst()
+	case sp.file != nil || sp.taken+chunkSize > sp.limits.SpoolMemory && len(sp.chunks) > 0:
+		return sp.spill(last)
+	}
+	return sp.addChunk()
+}
+
+func (sp *spool) growFirst() *[]byte {
+	bigger := make([]byte, len(*sp.first), 2*cap(*sp.first))
+	copy(bigger, *sp.first)
+	sp.reserve(int64(cap(bigger) - cap(*sp.first)))
+	sp.dropFirst()
+	sp.first = &bigger
+	return sp.first
+}
+
+func (sp *spool) dropFirst() {
+	if sp.first != nil && cap(*sp.first) == firstSize {
+		*sp.first = (*sp.first)[:0]
+		firstPool.Put(sp.first)
+	}
+	sp.first = nil
+}
+
+// addChunk adds a chunk of memory; where there is none left, the file serves.
+func (sp *spool) addChunk() *[]byte {
+	if !sp.memory.take(chunkSize) {
+		if len(sp.chunks) == 0 {
+			return sp.giveUp(errNoMemory)
+		}
+		return sp.spill(sp.chunks[len(sp.chunks)-1])
+	}
+	sp.taken += chunkSize
+	c := chunkPool.Get().(*[]byte)
+	sp.chunks = append(sp.chunks, c)
+	return c
+}
+
+// reserve counts memory that is taken in any case; a message that has begun with an overdrawn budget is given up.
+func (sp *spool) reserve(n int64) {
+	if sp.memory.take(n) {
+		sp.taken += n
+		return
+	}
+	sp.trash, sp.full = true, errNoMemory
+}
+
+// spill writes a full chunk to the file and gives it back empty.
+func (sp *spool) spill(c *[]byte) *[]byte {
+	if sp.file == nil {
+		f, err := unlinkedFile(sp.limits.SpoolDir)
+		if err != nil {
+			return sp.giveUp(err)
+		}
+		sp.file = f
+	}
+	if _, err := sp.file.Write(*c); err != nil {
+		return sp.giveUp(err)
+	}
+	sp.inFile += int64(len(*c))
+	*c = (*c)[:0]
+	return c
+}
+
+// giveUp keeps nothing from here on but the header, for the record; it returns a buffer to decode into.
+func (sp *spool) giveUp(why error) *[]byte {
+	if sp.full == nil {
+		sp.full = why
+	}
+	if !sp.trash {
+		sp.trash = true
+		sp.freeChunks()
+	}
+	*sp.first = (*sp.first)[:0]
+	sp.headEnd = 0
+	return sp.first
+}
+
+// head is the header block, empty while its end has not come.
+func (sp *spool) head() []byte {
+	if sp.first == nil || sp.trash {
+		return nil
+	}
+	if sp.headEnd < 0 {
+		return *sp.first // no empty line came: all of it is header
+	}
+	return (*sp.first)[:sp.headEnd]
+}
+
+// setHead replaces the header block by a shorter one.
+func (sp *spool) setHead(head []byte) {
+	old := sp.head()
+	rest := (*sp.first)[len(old):]
+	n := copy(*sp.first, head)
+	n += copy((*sp.first)[n:], rest)
+	*sp.first = (*sp.first)[:n]
+	sp.size -= int64(len(old) - len(head))
+	if sp.headEnd >= 0 {
+		sp.headEnd = len(head)
+	}
+}
+
+// pieces calls write for the content, in order. Where a file was used it holds what comes before the last chunk.
+func (sp *spool) pieces(write func([]byte) error) error {
+	if sp.first == nil {
+		return nil
+	}
+	if err := write(*sp.first); err != nil {
+		return err
+	}
+	for i, c := range sp.chunks {
+		if i == len(sp.chunks)-1 && sp.file != nil {
+			if err := sp.fromFile(write); err != nil {
+				return err
+			}
+		}
+		if err := write(*c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (sp *spool) fromFile(write func([]byte) error) error {
+	buf := chunkPool.Get().(*[]byte)
+	defer chunkPool.Put(buf)
+	b := (*buf)[:chunkSize]
+	for at := int64(0); at < sp.inFile; {
+		n, err := sp.file.ReadAt(b[:min(int64(len(b)), sp.inFile-at)], at)
+		if n == 0 && err != nil {
+			if err == io.EOF {
+				err = io.ErrUnexpectedEOF
+			}
+			return fmt.Errorf("read the spool file: %w", err)
+		}
+		if err := write(b[:n]); err != nil {
+			return err
+		}
+		at += int64(n)
+	}
+	return nil
+}
+
+// close gives everything back.
+func (sp *spool) close() {
+	sp.freeChunks()
+	sp.dropFirst()
+	sp.memory.give(sp.taken)
+	sp.taken = 0
+}
+
+func (sp *spool) freeChunks() {
+	for _, c := range sp.chunks {
+		*c = (*c)[:0]
+		chunkPool.Put(c)
+	}
+	freed := int64(len(sp.chunks)) * chunkSize
+	sp.chunks = nil
+	sp.memory.give(freed)
+	sp.taken -= freed
+	if sp.file != nil {
+		sp.file.Close()
+		sp.file = nil
+	}
+}
+
+// unlinkedFile makes a file that is gone when it is closed, or when the process dies.
+func unlinkedFile(dir string) (*os.File, error) {
+	f, err := os.CreateTemp(dir, "gatepost-")
+	if err != nil {
+		return nil, fmt.Errorf("make a spool file: %w", err)
+	}
+	if err := os.Remove(f.Name()); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("unlink the spool file: %w", err)
+	}
+	return f, nil
+}
