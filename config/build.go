@@ -30,7 +30,10 @@ func (r *reader) build(tree map[string]any) (*Config, error) {
 	r.policy()
 	r.checks(tables.Check)
 	r.domains()
+	r.rules()
+	r.early()
 	r.limits()
+	r.dns()
 	r.journal()
 	r.admin()
 	if len(r.problems) > 0 {

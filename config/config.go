@@ -25,8 +25,10 @@ type Config struct {
 	Policy   Policy      `toml:"policy"`
 	Checks   []Check     `toml:"-"`      // every check of Policy.Checks, in that order, whether the file has its table or not
 	Domains  []Domain    `toml:"domain"` // in file order
+	Rules    []Rule      `toml:"rule"`   // in file order, which is the order in which they are tried
 	Limits   Limits      `toml:"limits"`
 	SMTP     SMTP        `toml:"smtp"`
+	DNS      DNS         `toml:"dns"`
 	Journal  Journal     `toml:"journal"`
 	Admin    Admin       `toml:"admin"`
 	Log      Log         `toml:"log"`
@@ -48,6 +50,7 @@ type Listener struct {
 	TLS               string         `toml:"tls" oneof:"starttls implicit none"` // never empty
 	ProxyProtocolFrom []netip.Prefix `toml:"proxy_protocol_from"`                // whose PROXY header is believed, and demanded
 	XclientFrom       []netip.Prefix `toml:"xclient_from"`                       // who may send XCLIENT
+	Early             []string       `toml:"early"`                              // checks whose refusal is told before the banner
 }
 
 // TLS is [tls]: the files that hold our certificate. Whether they can be read and fit together is not looked at here.
@@ -101,6 +104,28 @@ type Override struct {
 // SetDefaults makes an override that does not speak of the mode one that does not lower it.
 func (o *Override) SetDefaults() { o.Mode = policy.Enforce }
 
+// Rule is one [rule.NAME]: an exception. All conditions that it names must hold.
+type Rule struct {
+	Name         string         `toml:",name"`
+	Action       string         `toml:"action" oneof:"allow deny"`
+	Client       []netip.Prefix `toml:"client"`
+	Helo         []string       `toml:"helo"`          // names; with a leading dot: all below as well
+	Sender       []string       `toml:"sender"`        // addresses; "<>" is the null reverse-path
+	SenderDomain []string       `toml:"sender_domain"` // domains; with a leading dot: all below as well
+	Recipient    []string       `toml:"recipient"`     // addresses or domains
+	FromDomain   []string       `toml:"from_domain"`   // domains of the author
+	Proof        string         `toml:"proof"`         // "spf", "dkim", "spf or dkim" or "none"; empty: not written
+	Skip         []string       `toml:"skip"`          // checks that an allow skips; none: all
+	Expires      time.Time      `toml:"expires"`       // zero: never
+	Comment      string         `toml:"comment"`
+}
+
+// DNS is [dns]: whom to ask, and for how long.
+type DNS struct {
+	Servers []string      `toml:"servers"` // "192.0.2.53", "192.0.2.53:5353", "[2001:db8::53]:53"; none: the system's
+	Timeout time.Duration `toml:"timeout"` // of one query with its retries
+}
+
 // Limits is [limits]: what a stranger cannot make us exceed. Sizes are in octets.
 type Limits struct {
 	Connections          int           `toml:"connections"`
@@ -152,6 +177,7 @@ func defaults() *Config {
 			CommandTimeout: 5 * time.Minute, DataTimeout: 30 * time.Minute, SessionTimeout: 60 * time.Minute,
 		},
 		SMTP:    SMTP{BareLF: "normalize"},
+		DNS:     DNS{Timeout: 3 * time.Second},
 		Journal: Journal{Keep: 30 * 24 * time.Hour},
 		Admin:   Admin{Address: "127.0.0.1:9625"},
 		Log:     Log{Format: "text", Level: slog.LevelInfo},

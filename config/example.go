@@ -27,6 +27,9 @@ address = [":25"]
 #proxy_protocol_from = []
 # Networks that may send XCLIENT; by default none.
 #xclient_from = []
+# Checks whose refusal is told before the banner, such as ["dnsbl"], not at RCPT; by default none, so that every refusal knows
+# its sender and recipient.
+#early = []
 
 # The certificate for STARTTLS; without it there is no TLS towards senders.
 #[tls]
@@ -69,6 +72,18 @@ domains = ["example.com"]
 #     [domain."example.com"]
 #     check.spf.mode = "off"
 
+# Exceptions, in this order; the first whose conditions all hold counts. "allow" skips the named checks (all, if none is
+# named), "deny" refuses. An allow by a name wants a proof, or anyone could claim the name; by default there are none:
+#
+#     [rule.our-bank]
+#     action = "allow"
+#     sender_domain = ["bank.example"]
+#     proof = "spf or dkim"
+#     skip = ["greylist", "dnsbl"]
+#     expires = 2027-01-31
+#
+# Conditions: client, helo, sender, sender_domain, recipient, from_domain. A comment = "..." is kept for the log.
+
 # What no stranger can exceed.
 [limits]
 # Open sessions, in all and of one client (a /32 of IPv4, a /64 of IPv6).
@@ -95,6 +110,13 @@ domains = ["example.com"]
 [smtp]
 # Lines of a message that end in a bare LF: "normalize" makes them CRLF (the default), "reject" refuses the message.
 #bare_lf = "normalize"
+
+# Whom the checks ask.
+[dns]
+# Addresses such as "127.0.0.1" or "127.0.0.1:5353"; by default those of /etc/resolv.conf. Block lists want a resolver of your own.
+#servers = []
+# How long one question may take, with its retries.
+#timeout = "3s"
 
 # The record of every message: who, to whom, what was decided and why; never the content.
 [journal]

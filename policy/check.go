@@ -2,6 +2,7 @@ package policy
 
 import (
 	"context"
+	"io"
 	"net/netip"
 	"time"
 )
@@ -20,6 +21,25 @@ type Follower interface {
 	Follows() []string // names of checks; one that is not set up is passed over
 }
 
+// Reader is a Check of StageData that reads the content. It runs while the content comes in; View.Content gives it from the first
+// octet on, and fails where the content does not come whole.
+type Reader interface {
+	Check
+	ReadsContent()
+}
+
+// LastResort is a Check of StageRcpt that runs only for a recipient whom nothing else refuses, as greylisting does.
+type LastResort interface {
+	Check
+	LastResort()
+}
+
+// Observer is a Check that wants to know how each recipient was answered in the end, by the backend too.
+type Observer interface {
+	Check
+	Observe(v View, r Reply)
+}
+
 // Mailbox is an address as a policy sees it.
 type Mailbox struct {
 	Local  string // without quoting
@@ -36,15 +56,19 @@ func (m Mailbox) String() string {
 
 // View is what is known of a session when a check runs. What a stage has not brought yet is zero.
 type View struct {
-	Time      time.Time  // when the stage was reached
-	Client    netip.Addr // the sender's address, never an IPv4-mapped one
-	EarlyTalk bool       // it sent bytes before the banner
-	Helo      string     // its HELO or EHLO name, as sent
-	TLS       bool
-	Sender    Mailbox  // the reverse-path
-	NullPath  bool     // the reverse-path is <>
-	Recipient Mailbox  // at StageRcpt
-	Message   *Message // at StageData
+	Time         time.Time  // when the stage was reached
+	Client       netip.Addr // the sender's address, never an IPv4-mapped one
+	EarlyTalk    bool       // it sent bytes before the banner
+	Hostname     string     // our own name
+	Helo         string     // its HELO or EHLO name, as sent
+	TLS          bool
+	Sender       Mailbox // the reverse-path
+	NullPath     bool    // the reverse-path is <>
+	Transactions int     // how many MAIL commands came before in this session
+	Recipient    Mailbox // at StageRcpt
+	Recipients   int     // how many RCPT commands came before in this transaction
+	Message      *Message
+	Content      io.Reader // for a Reader
 
 	findings func(check string) (Finding, bool)
 }
@@ -55,4 +79,17 @@ func (v View) Finding(check string) (Finding, bool) {
 		return Finding{}, false
 	}
 	return v.findings(check)
+}
+
+// With is the view with findings for a Follower, for tests of checks.
+func (v View) With(findings ...Finding) View {
+	v.findings = func(check string) (Finding, bool) {
+		for _, f := range findings {
+			if f.Check == check {
+				return f, true
+			}
+		}
+		return Finding{}, false
+	}
+	return v
 }

@@ -7,7 +7,10 @@ import (
 
 // Status is the subject and the detail of an enhanced status code (RFC 3463 section 2); the class comes from the
 // action, so a reply whose code and status disagree cannot be written.
-type Status struct{ Subject, Detail uint16 }
+type Status struct {
+	Subject uint16 `json:"s"`
+	Detail  uint16 `json:"d"`
+}
 
 // Fact is one piece of a finding's evidence.
 type Fact struct {
@@ -15,16 +18,26 @@ type Fact struct {
 	Value string `json:"v"`
 }
 
-// Finding is what one check saw, and what it advises.
+// Finding is what one check saw, and the words for a refusal that follows from it.
 type Finding struct {
 	Check   string        `json:"check"`
 	Stage   Stage         `json:"stage"`
 	Outcome Outcome       `json:"outcome"`
-	Status  Status        `json:"-"`               // what a refusal by it carries
-	Code    int           `json:"-"`               // the reply code of a refusal where it is not 451 or 550; its class is set by the action
-	Text    string        `json:"text,omitempty"`  // for the sender: one sentence
+	Status  Status        `json:"status,omitzero"` // what a refusal by it carries
+	Code    int           `json:"code,omitempty"`  // the reply code of a refusal where it is not 451 or 550; it counts where its class is the action's
+	Text    string        `json:"text,omitempty"`  // for the sender: one sentence without a full stop
 	Facts   []Fact        `json:"facts,omitempty"` // ordered, enough to judge again later
+	Auth    []AuthResult  `json:"auth,omitempty"`  // for Authentication-Results
 	Took    time.Duration `json:"took_ns"`
+}
+
+// AuthResult is one method's result in Authentication-Results (RFC 8601 section 2.2).
+type AuthResult struct {
+	Method  string `json:"method"` // spf, dkim, dmarc, iprev
+	Result  string `json:"result"` // a word that RFC 8601 section 2.7 has for the method
+	Comment string `json:"comment,omitempty"`
+	Reason  string `json:"reason,omitempty"`
+	Props   []Fact `json:"props,omitempty"` // keys are ptype.property, such as smtp.mailfrom
 }
 
 // Fact is the value of the first fact with this key, "" where there is none.
@@ -59,9 +72,14 @@ func ReplyFor(a Action, s Status, text string) Reply {
 	return Reply{code, fmt.Sprintf("%d.%d.%d %s", class, s.Subject, s.Detail, text)}
 }
 
-// reply is the reply for a finding that leads to an action. A code of the finding's own is kept where its class fits.
-func (f Finding) reply(a Action) Reply {
-	r := ReplyFor(a, f.Status, f.Text)
+// reply is the reply for a finding that leads to an action. A code of the finding's own is kept where its class fits. A refusal
+// for good says whom to ask.
+func (f Finding) reply(a Action, contact string) Reply {
+	text := f.Text
+	if a == Reject && contact != "" {
+		text += "; see " + contact
+	}
+	r := ReplyFor(a, f.Status, text)
 	if f.Code/100 == r.Code/100 && r.Code != 0 {
 		r.Code = f.Code
 	}

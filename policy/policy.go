@@ -14,6 +14,7 @@ type Policy struct {
 	Soft    bool             // each Reject is carried out as a Defer
 	Contact string           // an address that refusals name; "" for none
 	Slots   []Slot           // the checks, in the order of the fold
+	Rules   []Rule           // exceptions, in the order of the config
 	Scopes  map[string]Scope // overrides by recipient: "user@domain", or "domain" with all below it; lower case, A-labels
 	Budget  time.Duration    // the longest that the checks of one stage may take together; 0: 60 s
 	Hash    string           // tells one policy from another in a record
@@ -42,6 +43,7 @@ type Step struct {
 	Mode    Mode
 	Asked   Action // what the outcome leads to, as if enforced
 	Done    Action // what it led to
+	Skipped string // the rule that spared the mail this check; Asked and Done are None then
 	Where   string // the place in the config that says so
 }
 
@@ -49,11 +51,12 @@ type Step struct {
 type Decision struct {
 	Done   Action // what is done
 	Would  Action // what would have been done, had every check been enforced
-	By     string // the check that decided Done; "" where nothing did
-	ByWho  string // the check that decided Would
+	By     string // what decided Done: a check, or "rule.NAME"; "" where nothing did
+	ByWho  string // what decided Would
 	Where  string // the place in the config that decided Done
 	Reply  Reply  // for Defer and Reject
 	Intent Reply  // the same for Would, where it differs from Done
+	Rule   string // the rule that held, if one did
 	Steps  []Step
 }
 
@@ -62,20 +65,26 @@ func (d Decision) Verdict() Verdict {
 	return [...]Verdict{None: Accepted, Tag: Tagged, Defer: Deferred, Reject: Rejected}[d.Done]
 }
 
-// Judge folds findings, in the order of the policy's slots, into the decision for one recipient: the strongest action
-// wins, and of equals the first. It is pure.
-func (p *Policy) Judge(rcpt Mailbox, findings []Finding) Decision {
-	scope := p.scope(rcpt)
+// Judge folds the findings of a case, in the order of the policy's slots, into the decision for its recipient: the strongest action
+// wins, and of equals the first. A rule that holds comes before them all. It is pure.
+func (p *Policy) Judge(c Case) Decision {
 	var d Decision
+	rule, scope := p.rule(&c), p.scope(c.Recipient)
+	if rule != nil {
+		d.Rule = rule.Name
+		if !rule.Allow {
+			d.deny(p, rule)
+		}
+	}
 	for i := range p.Slots {
 		s := &p.Slots[i]
 		mode := p.mode(s, scope)
 		if mode == Off {
 			continue
 		}
-		for _, f := range findings {
+		for _, f := range c.Findings {
 			if f.Check == s.Check.Name() {
-				d.fold(p, s.step(f, mode, scope))
+				d.fold(p, s.step(f, mode, scope, rule))
 			}
 		}
 	}
@@ -83,7 +92,7 @@ func (p *Policy) Judge(rcpt Mailbox, findings []Finding) Decision {
 }
 
 // step judges one finding.
-func (s *Slot) step(f Finding, mode Mode, scope *Scope) Step {
+func (s *Slot) step(f Finding, mode Mode, scope *Scope, rule *Rule) Step {
 	st := Step{Finding: f, Mode: mode, Asked: s.Actions[f.Outcome], Where: s.Where}
 	if w, ok := s.WhereOn[f.Outcome]; ok {
 		st.Where = w
@@ -93,6 +102,9 @@ func (s *Slot) step(f Finding, mode Mode, scope *Scope) Step {
 			st.Asked, st.Where = a, scope.Where[f.Check]
 		}
 	}
+	if rule.skips(f.Check) {
+		st.Asked, st.Skipped, st.Where = None, rule.Name, rule.Where
+	}
 	if mode == Enforce {
 		st.Done = st.Asked
 	}
@@ -101,18 +113,32 @@ func (s *Slot) step(f Finding, mode Mode, scope *Scope) Step {
 
 // fold takes a step into the decision.
 func (d *Decision) fold(p *Policy, s Step) {
+	s.Done = p.soften(s.Done)
 	d.Steps = append(d.Steps, s)
 	if s.Asked > d.Would {
-		d.Would, d.ByWho, d.Intent = s.Asked, s.Finding.Check, s.Finding.reply(s.Asked)
+		d.Would, d.ByWho, d.Intent = s.Asked, s.Finding.Check, s.Finding.reply(s.Asked, p.Contact)
 	}
-	done := s.Done
-	if p.Soft && done == Reject {
-		done = Defer
-		d.Steps[len(d.Steps)-1].Done = Defer
+	if s.Done > d.Done {
+		d.Done, d.By, d.Where, d.Reply = s.Done, s.Finding.Check, s.Where, s.Finding.reply(s.Done, p.Contact)
 	}
-	if done > d.Done {
-		d.Done, d.By, d.Where, d.Reply = done, s.Finding.Check, s.Where, s.Finding.reply(done)
+}
+
+// deny is what a deny rule leads to. It holds in monitor mode only if the whole policy does: an admin who wrote it means it.
+func (d *Decision) deny(p *Policy, r *Rule) {
+	f := Finding{Status: Status{7, 1}, Text: "Refused by the policy of this server"}
+	d.Would, d.ByWho, d.Intent = Reject, "rule."+r.Name, f.reply(Reject, p.Contact)
+	if p.Mode == Enforce {
+		d.Done, d.By, d.Where = p.soften(Reject), d.ByWho, r.Where
+		d.Reply = f.reply(d.Done, p.Contact)
 	}
+}
+
+// soften makes a Reject a Defer where the policy is soft.
+func (p *Policy) soften(a Action) Action {
+	if p.Soft && a == Reject {
+		return Defer
+	}
+	return a
 }
 
 // mode is the mode of a slot for a scope: the lowest of the three.
@@ -144,16 +170,18 @@ func (p *Policy) scope(rcpt Mailbox) *Scope {
 
 // SameData says whether two recipients have one data-stage policy, so that one message can be judged for both.
 func (p *Policy) SameData(a, b Mailbox) bool {
+	for i := range p.Rules {
+		if r := &p.Rules[i]; len(r.Recipient) > 0 && r.forRecipient(a) != r.forRecipient(b) {
+			return false
+		}
+	}
 	if len(p.Scopes) == 0 {
 		return true
 	}
 	sa, sb := p.scope(a), p.scope(b)
 	for i := range p.Slots {
 		s := &p.Slots[i]
-		if s.Check.Stage() != StageData {
-			continue
-		}
-		if p.mode(s, sa) != p.mode(s, sb) || !s.sameActions(sa, sb) {
+		if s.Check.Stage() == StageData && (p.mode(s, sa) != p.mode(s, sb) || !s.sameActions(sa, sb)) {
 			return false
 		}
 	}
@@ -163,18 +191,15 @@ func (p *Policy) SameData(a, b Mailbox) bool {
 // sameActions says whether two scopes lead every outcome of the check to the same action.
 func (s *Slot) sameActions(a, b *Scope) bool {
 	name := s.Check.Name()
-	outcomes := map[Outcome]bool{}
 	for _, sc := range []*Scope{a, b} {
-		if sc != nil {
-			for o := range sc.Actions[name] {
-				outcomes[o] = true
-			}
+		if sc == nil {
+			continue
 		}
-	}
-	for o := range outcomes {
-		f := Finding{Check: name, Outcome: o}
-		if s.step(f, Enforce, a).Asked != s.step(f, Enforce, b).Asked {
-			return false
+		for o := range sc.Actions[name] {
+			f := Finding{Check: name, Outcome: o}
+			if s.step(f, Enforce, a, nil).Asked != s.step(f, Enforce, b, nil).Asked {
+				return false
+			}
 		}
 	}
 	return true

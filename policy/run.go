@@ -2,102 +2,120 @@ package policy
 
 import (
 	"context"
-	"fmt"
-	"sync"
+	"slices"
 	"time"
 )
 
 // Run gathers the findings of one session. Checks start as soon as the stage they need is reached, side by side, and
-// are awaited when a judgement needs them. It is for one goroutine. A Run of a policy without checks costs nothing.
+// are awaited when a judgement needs them. It is for one goroutine. A Run of a policy without checks costs next to nothing.
 type Run struct {
 	policy *Policy
 	ctx    context.Context
 	cancel context.CancelFunc
 	view   View
 	tasks  []*task // in the order they were started
-}
-
-// task is one check under way or done.
-type task struct {
-	slot    *Slot
-	stage   Stage         // the stage at which it was started
-	done    chan struct{} // closed when finding is set
-	once    sync.Once
-	finding Finding
-	started time.Time
-	expired <-chan struct{} // the end of its stage's budget
+	stream *stream // the content under way, for the checks that read it
 }
 
 // Begin starts a run at StageConnect. Close ends it.
 func (p *Policy) Begin(ctx context.Context, v View) *Run {
-	r := &Run{policy: p, view: v}
+	r := &Run{policy: p, view: v, ctx: ctx}
 	if len(p.Slots) > 0 {
 		r.ctx, r.cancel = context.WithCancel(ctx)
 	}
-	r.start(StageConnect)
+	r.start(StageConnect, all)
 	return r
 }
 
-// Connect judges what is known before the banner: the findings of the checks that answer at once (Slot.Early). It does not wait for others.
-func (r *Run) Connect() Decision {
+// Connect judges what is known before the banner: the findings of the checks that answer at once, which are those with Slot.Early and
+// those named here, and the deny rules that need no more than the client. It waits for no other checks.
+func (r *Run) Connect(early []string) Decision {
 	var fs []Finding
 	for _, t := range r.tasks {
-		if t.slot.Early {
+		if t.slot.Early || slices.Contains(early, t.slot.Check.Name()) {
 			fs = append(fs, t.wait())
 		}
 	}
-	if len(fs) == 0 {
+	if len(fs) == 0 && len(r.policy.Rules) == 0 {
 		return Decision{}
 	}
-	return r.policy.Judge(Mailbox{}, fs)
+	c := r.facts()
+	c.Findings = fs
+	return r.policy.Judge(c)
 }
 
-// Helo starts what a HELO name allows. After a second HELO, or STARTTLS, the findings of the first are void.
+// Helo starts what a HELO name allows. After a second HELO the findings of the first are void.
 func (r *Run) Helo(name string, tls bool) {
 	r.drop(StageHelo)
 	r.view.Helo, r.view.TLS = name, tls
-	r.start(StageHelo)
+	r.start(StageHelo, all)
 }
 
 // Mail starts what the reverse-path allows.
 func (r *Run) Mail(sender Mailbox, null bool) {
 	r.drop(StageMail)
-	r.view.Sender, r.view.NullPath = sender, null
-	r.start(StageMail)
+	r.view.Sender, r.view.NullPath, r.view.Recipients = sender, null, 0
+	r.start(StageMail, all)
+	r.view.Transactions++
 }
 
-// Rcpt judges one recipient by all that is known before the data. Checks of StageRcpt run only where nothing has refused the
-// recipient yet.
+// Rcpt judges one recipient by all that is known before the content. A LastResort check runs only where nothing else refuses.
 func (r *Run) Rcpt(rcpt Mailbox) Decision {
-	if len(r.policy.Slots) == 0 {
+	if len(r.policy.Slots) == 0 && len(r.policy.Rules) == 0 {
 		return Decision{}
-	}
-	findings := r.await(StageMail)
-	d := r.policy.Judge(rcpt, findings)
-	if d.Done >= Defer {
-		return d
 	}
 	r.drop(StageRcpt)
 	r.view.Recipient = rcpt
-	if !r.start(StageRcpt) {
+	r.start(StageRcpt, not(lastResort))
+	d := r.judge(StageRcpt)
+	r.view.Recipients++
+	if d.Done >= Defer || !r.start(StageRcpt, func(s *Slot) bool { return lastResort(s) && r.wanted(s, d) }) {
 		return d
 	}
-	return r.policy.Judge(rcpt, r.await(StageRcpt))
+	return r.judge(StageRcpt)
 }
 
-// Data judges the message for the recipients it was taken for, which share one data-stage policy; the findings of
+// wanted says whether a check has something to say of the recipient at hand: it is not off for it, and no rule spares it.
+func (r *Run) wanted(s *Slot, d Decision) bool {
+	if r.policy.mode(s, r.policy.scope(r.view.Recipient)) == Off {
+		return false
+	}
+	for i := range r.policy.Rules {
+		if r.policy.Rules[i].Name == d.Rule {
+			return !r.policy.Rules[i].skips(s.Check.Name())
+		}
+	}
+	return true
+}
+
+// Answered tells the checks that observe how the last recipient judged was answered.
+func (r *Run) Answered(rcpt Mailbox, reply Reply) {
+	v := r.view
+	v.Recipient = rcpt
+	for i := range r.policy.Slots {
+		if o, ok := r.policy.Slots[i].Check.(Observer); ok && r.policy.Slots[i].Mode != Off {
+			o.Observe(v, reply)
+		}
+	}
+}
+
+// Data judges the message for the recipients it was taken for, which share one data-stage policy; rcpt is one of them. The findings of
 // StageRcpt are not judged again.
 func (r *Run) Data(m *Message, rcpt Mailbox) Decision {
-	r.drop(StageRcpt)
-	r.view.Recipient, r.view.Message = Mailbox{}, m
-	if !r.start(StageData) && len(r.tasks) == 0 {
+	if len(r.policy.Slots) == 0 && len(r.policy.Rules) == 0 {
 		return Decision{}
 	}
-	return r.policy.Judge(rcpt, r.await(StageData))
+	r.dropStage(StageRcpt)
+	r.view.Recipient, r.view.Message = Mailbox{}, m
+	r.endContent(nil)
+	r.start(StageData, not(reads))
+	r.view.Recipient = rcpt
+	return r.judge(StageData)
 }
 
 // Reset ends the transaction: what was found from MAIL on is void.
 func (r *Run) Reset() {
+	r.endContent(errAborted)
 	r.drop(StageMail)
 	r.view.Sender, r.view.NullPath, r.view.Recipient, r.view.Message = Mailbox{}, false, Mailbox{}, nil
 }
@@ -117,116 +135,84 @@ func (r *Run) Findings() []Finding {
 
 // Close ends the run and everything it started.
 func (r *Run) Close() {
+	r.endContent(errAborted)
 	if r.cancel != nil {
 		r.cancel()
 	}
 }
 
-// start starts the checks of a stage, and says whether there were any.
-func (r *Run) start(stage Stage) bool {
+// judge awaits the findings up to a stage and judges them.
+func (r *Run) judge(upTo Stage) Decision {
+	c := r.facts()
+	for _, t := range r.tasks {
+		if t.stage <= upTo {
+			c.Findings = append(c.Findings, t.wait())
+			t.stopTimer()
+		}
+	}
+	return r.policy.Judge(c)
+}
+
+// facts is the case as far as it is known, without findings.
+func (r *Run) facts() Case {
+	v := &r.view
+	c := Case{Time: v.Time, Client: v.Client, Helo: v.Helo, Sender: v.Sender, NullPath: v.NullPath,
+		HasSender: v.NullPath || v.Sender != Mailbox{}, Recipient: v.Recipient}
+	if v.Message != nil {
+		c.FromDomain = v.Message.FromDomain
+	}
+	return c
+}
+
+// start starts those checks of a stage that are wanted, and says whether there were any.
+func (r *Run) start(stage Stage, wanted func(*Slot) bool) bool {
 	n := len(r.tasks)
 	for i := range r.policy.Slots {
 		s := &r.policy.Slots[i]
-		if s.Check.Stage() == stage && s.Mode != Off && r.policy.Mode != Off {
-			r.tasks = append(r.tasks, &task{slot: s, stage: stage, done: make(chan struct{}), started: time.Now()})
+		if s.Check.Stage() == stage && min(s.Mode, r.policy.Mode) != Off && wanted(s) {
+			r.tasks = append(r.tasks, newTask(s, stage))
 		}
 	}
 	if len(r.tasks) == n {
 		return false
 	}
-	budget := r.policy.Budget
-	if budget == 0 {
-		budget = 60 * time.Second
-	}
-	ctx, cancel := context.WithTimeout(r.ctx, budget)
-	view, all := r.view, r.tasks[:len(r.tasks):len(r.tasks)]
-	var wg sync.WaitGroup
-	for _, t := range all[n:] {
+	r.view.Time = time.Now()
+	budget := r.policy.budget()
+	tasks := slices.Clip(r.tasks)
+	for _, t := range tasks[n:] {
+		ctx, cancel := context.WithTimeout(r.ctx, budget)
 		t.expired = ctx.Done()
-		wg.Go(func() { t.run(ctx, view, all) })
+		v := r.view
+		go func() {
+			defer cancel()
+			t.run(ctx, v, tasks)
+		}()
 	}
-	go func() { wg.Wait(); cancel() }()
 	return true
+}
+
+func (p *Policy) budget() time.Duration {
+	if p.Budget > 0 {
+		return p.Budget
+	}
+	return 60 * time.Second // REPLIES: all content checks together
 }
 
 // drop voids the findings of a stage and of those after it.
 func (r *Run) drop(from Stage) {
-	kept := r.tasks[:0:0]
-	for _, t := range r.tasks {
-		if t.stage < from {
-			kept = append(kept, t)
-		}
-	}
-	r.tasks = kept
+	r.tasks = slices.DeleteFunc(slices.Clone(r.tasks), func(t *task) bool { return t.stage >= from })
 }
 
-// await returns the findings up to a stage; a check that overran its budget counts as temperror (promise: our own
-// faults never turn into a permanent refusal).
-func (r *Run) await(upTo Stage) []Finding {
-	fs := make([]Finding, 0, len(r.tasks))
-	for _, t := range r.tasks {
-		if t.stage <= upTo {
-			fs = append(fs, t.wait())
-		}
-	}
-	return fs
+// dropStage voids the findings of one stage.
+func (r *Run) dropStage(s Stage) {
+	r.tasks = slices.DeleteFunc(slices.Clone(r.tasks), func(t *task) bool { return t.stage == s })
 }
 
-// wait returns the finding, or the temperror that stands for it once the budget is used up.
-func (t *task) wait() Finding {
-	select {
-	case <-t.done:
-	case <-t.expired:
-		t.settle(t.fault("did not finish in time"))
-	}
-	<-t.done
-	return t.finding
-}
+// all, not, lastResort and reads say which checks of a stage are meant.
+func all(*Slot) bool { return true }
 
-// run runs the check once those it follows are done.
-func (t *task) run(ctx context.Context, v View, all []*task) {
-	defer func() {
-		if p := recover(); p != nil {
-			t.settle(t.fault(fmt.Sprint("panic: ", p)))
-		}
-	}()
-	if f, ok := t.slot.Check.(Follower); ok {
-		followed := map[string]Finding{}
-		for _, name := range f.Follows() {
-			for _, other := range all {
-				if other != t && other.slot.Check.Name() == name {
-					followed[name] = other.wait()
-				}
-			}
-		}
-		v.findings = func(name string) (Finding, bool) { x, ok := followed[name]; return x, ok }
-	}
-	f := t.slot.Check.Run(ctx, v)
-	f.Check, f.Stage = t.slot.Check.Name(), t.stage
-	f.Took = time.Since(t.started)
-	t.settle(f)
-}
+func not(f func(*Slot) bool) func(*Slot) bool { return func(s *Slot) bool { return !f(s) } }
 
-// settle sets the finding; the first one stands.
-func (t *task) settle(f Finding) {
-	t.once.Do(func() {
-		t.finding = f
-		close(t.done)
-	})
-}
+func lastResort(s *Slot) bool { _, ok := s.Check.(LastResort); return ok }
 
-// fault is the finding of a check that failed by our own fault.
-func (t *task) fault(why string) Finding {
-	return Finding{Check: t.slot.Check.Name(), Stage: t.stage, Outcome: TempError, Status: Status{3, 0},
-		Text:  "Temporary fault while checking this mail; please try again",
-		Facts: []Fact{{"error", why}}, Took: time.Since(t.started)}
-}
-
-func (t *task) isDone() bool {
-	select {
-	case <-t.done:
-		return true
-	default:
-		return false
-	}
-}
+func reads(s *Slot) bool { _, ok := s.Check.(Reader); return ok }

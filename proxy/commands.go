@@ -189,14 +189,18 @@ func (s *session) ehloReply() {
 
 // rset answers RSET (RFC 5321 section 4.1.1.5).
 func (s *session) rset([]byte) {
-	s.settle()
+	if !s.settled() {
+		return
+	}
 	s.endTransaction(policy.EndAborted, "")
 	s.reply(replyOK)
 }
 
 // quit answers QUIT (RFC 5321 section 4.1.1.10).
 func (s *session) quit([]byte) {
-	s.settle()
+	if !s.settled() {
+		return
+	}
 	s.endTransaction(policy.EndAborted, "")
 	s.reply(replyBye)
 	s.closing = true

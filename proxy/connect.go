@@ -39,15 +39,30 @@ func (s *session) connect() bool {
 	if s.lis.ImplicitTLS && s.handshake() != nil {
 		return false
 	}
-	s.begin(s.talksFirst())
-	if d := s.run.Connect(); d.Done >= policy.Defer {
+	early := s.talksFirst()
+	if early {
 		s.fault("pregreet")
-		s.hangUp(smtp.Reply(d.Reply))
+	}
+	s.begin(early)
+	if d := s.run.Connect(s.lis.Early); d.Done >= policy.Defer {
+		s.hangUp(atConnect(d))
 		s.flush()
 		return false
 	}
 	s.reply(s.banner())
 	return true
+}
+
+// atConnect is the reply to a connection that the policy refuses: 554 before the banner, 421 for now (RFC 5321 section 3.1).
+func atConnect(d policy.Decision) smtp.Reply {
+	r := smtp.Reply(d.Reply)
+	switch d.Done {
+	case policy.Reject:
+		r.Code = 554
+	case policy.Defer:
+		r.Code = 421
+	}
+	return r
 }
 
 func (s *session) banner() smtp.Reply {
@@ -59,7 +74,7 @@ func (s *session) begin(early bool) {
 	if s.run != nil {
 		s.run.Close()
 	}
-	s.run = s.set.Policy.Begin(context.Background(), policy.View{Time: time.Now(), Client: s.client.Addr(), EarlyTalk: early})
+	s.run = s.set.Policy.Begin(context.Background(), policy.View{Time: time.Now(), Client: s.client.Addr(), Hostname: s.set.Hostname, EarlyTalk: early})
 }
 
 // talksFirst holds the banner for a moment and says whether the client speaks before it, as only bots do (RFC 5321

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"errors"
+	"io"
 	"os"
 	"time"
 
@@ -12,7 +13,9 @@ import (
 
 // data answers DATA (RFC 5321 section 4.1.1.4).
 func (s *session) data([]byte) {
-	s.settle()
+	if !s.settled() {
+		return
+	}
 	if r, refused := s.noContent(); refused {
 		s.refuseData(r)
 		return
@@ -25,13 +28,22 @@ func (s *session) data([]byte) {
 		s.closing = true
 		return
 	}
-	sp := newSpool(&s.srv.memory, &s.set.Limits, s.maxSize())
-	s.tx.spool = sp
+	sp := s.openSpool()
 	dec := smtp.Decoder{}
 	decode := dec.Decode
 	if s.receive(-1, func(src []byte) (int, bool) { return sp.write(decode, src) }) {
 		s.deliver(dec.Faults)
 	}
+}
+
+// openSpool makes the spool of the transaction, and lets the checks that read the content read it as it comes.
+func (s *session) openSpool() *spool {
+	sp := newSpool(&s.srv.memory, &s.set.Limits, s.maxSize())
+	sp.begin = func(head []byte) io.Writer {
+		return s.run.Content(&policy.Message{Head: head, FromDomain: author(head)})
+	}
+	s.tx.spool = sp
+	return sp
 }
 
 // noContent says whether no content can be taken in this transaction, and the reply that says so.
@@ -145,12 +157,14 @@ func (s *session) lostContent(err error) {
 func (s *session) deliver(f smtp.Faults) {
 	dot := time.Now()
 	t := s.tx
+	t.spool.end()
 	s.noteFaults(f)
 	if r := s.misformed(f); r.Code != 0 {
 		s.refuseContent(r, "protocol")
 		return
 	}
-	msg := &policy.Message{Head: t.spool.head(), Size: t.spool.size}
+	head := t.spool.head()
+	msg := &policy.Message{Head: head, Size: t.spool.size, FromDomain: author(head)}
 	if r := s.badHeader(msg.Head); r.Code != 0 {
 		s.refuseContent(r, "protocol")
 		return
@@ -282,7 +296,9 @@ func (s *session) bdat(arg []byte) {
 		s.skipChunk(arg, smtp.Reply{Code: 503, Text: "5.5.1 Not now: send MAIL first"})
 		return
 	}
-	s.settle()
+	if !s.settled() {
+		return
+	}
 	if r, refused := s.noContent(); refused && s.tx.chunks == nil {
 		s.skipChunk(arg, r)
 		return
@@ -309,7 +325,7 @@ func (s *session) takeChunk(n int64) bool {
 	t := s.tx
 	if t.chunks == nil {
 		t.chunks = &chunking{binary: t.params.Body == smtp.BodyBinaryMIME}
-		t.spool = newSpool(&s.srv.memory, &s.set.Limits, s.maxSize())
+		s.openSpool()
 	}
 	if n > 0 && s.r.Buffered() == 0 && s.flush() != nil {
 		s.closing = true

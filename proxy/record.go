@@ -83,6 +83,16 @@ func (s *session) proto() string {
 	return "ESMTP"
 }
 
+// author is the domain of the message's author, for rules; "" where there is not exactly one.
+func author(head []byte) string {
+	boxes, err := policy.Authors(&policy.Message{Head: head})
+	if err != nil || len(boxes) != 1 {
+		return ""
+	}
+	d, _ := canonicalDomain(boxes[0].Domain)
+	return d
+}
+
 // identify reads from the header what finds a message again: its Message-ID, the domain of its author, its list. It is no
 // judgement: a strict look at From is the business of a check.
 func identify(m *policy.Message) (id, fromDomain, list string) {

@@ -137,7 +137,9 @@ const (
 // readLine gives the next command line. Before it waits for the sender, everything it is owed is written, in one go.
 func (s *session) readLine() ([]byte, error) {
 	if !s.r.HasLine() {
-		s.settle()
+		if !s.settled() {
+			return nil, errOver
+		}
 		if err := s.flush(); err != nil {
 			return nil, err
 		}
@@ -148,6 +150,9 @@ func (s *session) readLine() ([]byte, error) {
 	}
 	return s.r.Line(lineLimit)
 }
+
+// errOver says that a reply of the backend was one error too many.
+var errOver = errors.New("the session is over")
 
 // lineLimit is the longest command line in octets. RFC 5321 section 4.5.3.1.4 asks for 512; extensions add to it.
 const lineLimit = 2048

@@ -27,6 +27,7 @@ type Listener struct {
 	NoTLS       bool           // STARTTLS is not offered
 	ProxyFrom   []netip.Prefix // whose PROXY header is believed, and demanded
 	XClientFrom []netip.Prefix // who may send XCLIENT
+	Early       []string       // checks whose refusal is told at connect, not at RCPT
 }
 
 // Limits bound what a stranger can take (REPLIES).

@@ -41,15 +41,17 @@ type spool struct {
 	limits  *Limits
 	maxSize int64
 
-	first   *[]byte   // the header is always in here whole
-	headEnd int       // length of the header block in first, without the empty line; -1 while not found
-	chunks  []*[]byte // full but for the last
+	begin   func(head []byte) io.Writer // called when the header is whole: where the content is to be written as well; may be nil
+	tap     io.Writer                   // that place
+	first   *[]byte                     // the header is always in here whole
+	headEnd int                         // length of the header block in first, without the empty line; -1 while not found
+	chunks  []*[]byte                   // full but for the last
 	file    *os.File
 	inFile  int64 // octets written to file
 	size    int64
-	taken   int64 // from memory
-	trash   bool  // nothing is kept any more
-	full    error // why not: errTooLarge, errHeadTooLarge, or an error of ours
+	taken   int64   // from memory
+	waste   *[]byte // decoded into once nothing is kept any more
+	full    error   // why not: errTooLarge, errHeadTooLarge, or an error of ours
 }
 
 var (
@@ -84,7 +86,13 @@ func (sp *spool) piece(decode decoder, src []byte) (used int, done bool) {
 	}
 	*buf, used, done = decode(*buf, src)
 	sp.size += int64(len(*buf) - before)
-	if sp.headEnd < 0 && buf == sp.first {
+	if sp.waste != nil {
+		return used, done
+	}
+	switch {
+	case sp.tap != nil:
+		sp.tap.Write((*buf)[before:])
+	case sp.headEnd < 0:
 		sp.findHead(before)
 	}
 	if sp.size > sp.maxSize {
@@ -93,31 +101,50 @@ func (sp *spool) piece(decode decoder, src []byte) (used int, done bool) {
 	return used, done
 }
 
+// headKnown opens the tap, and gives it what has come so far.
+func (sp *spool) headKnown(end int) {
+	sp.headEnd = end
+	if sp.begin != nil && sp.waste == nil {
+		if sp.tap = sp.begin((*sp.first)[:end]); sp.tap != nil {
+			sp.tap.Write(*sp.first)
+		}
+	}
+}
+
+// end is called when the content has come whole: a message without an empty line is all header.
+func (sp *spool) end() {
+	if sp.first != nil && sp.waste == nil && sp.headEnd < 0 {
+		sp.headKnown(len(*sp.first))
+		sp.headEnd = -1
+	}
+}
+
 // findHead looks for the empty line that ends the header, in what came behind from.
 func (sp *spool) findHead(from int) {
 	b := *sp.first
-	if from == 0 && bytes.HasPrefix(b, []byte("\r\n")) {
-		sp.headEnd = 0
-		return
-	}
+	end := -1
 	from = max(from-3, 0)
-	if i := bytes.Index(b[from:], []byte("\r\n\r\n")); i >= 0 {
-		sp.headEnd = from + i + 2
+	if from == 0 && bytes.HasPrefix(b, []byte("\r\n")) {
+		end = 0
+	} else if i := bytes.Index(b[from:], []byte("\r\n\r\n")); i >= 0 {
+		end = from + i + 2
 	}
-	if sp.headEnd > sp.limits.HeaderSize || sp.headEnd < 0 && len(b) > sp.limits.HeaderSize {
+	switch {
+	case end > sp.limits.HeaderSize, end < 0 && len(b) > sp.limits.HeaderSize:
 		sp.giveUp(errHeadTooLarge)
+	case end >= 0:
+		sp.headKnown(end)
 	}
 }
 
 // room is a buffer with room for more.
 func (sp *spool) room() *[]byte {
-	if sp.trash {
-		*sp.first = (*sp.first)[:0]
-		return sp.first
+	if sp.waste != nil {
+		*sp.waste = (*sp.waste)[:0]
+		return sp.waste
 	}
-	if sp.first == nil {
-		sp.first = firstPool.Get().(*[]byte)
-		sp.reserve(firstSize)
+	if sp.first == nil && !sp.takeFirst() {
+		return sp.giveUp(errNoMemory)
 	}
 	last := sp.first
 	if n := len(sp.chunks); n > 0 {
@@ -134,10 +161,18 @@ func (sp *spool) room() *[]byte {
 	return sp.addChunk()
 }
 
+// takeFirst takes the first buffer; false where there is no memory left for it.
+func (sp *spool) takeFirst() bool {
+	sp.first = firstPool.Get().(*[]byte)
+	return sp.reserve(firstSize)
+}
+
 func (sp *spool) growFirst() *[]byte {
+	if !sp.reserve(int64(cap(*sp.first))) {
+		return sp.giveUp(errNoMemory)
+	}
 	bigger := make([]byte, len(*sp.first), 2*cap(*sp.first))
 	copy(bigger, *sp.first)
-	sp.reserve(int64(cap(bigger) - cap(*sp.first)))
 	sp.dropFirst()
 	sp.first = &bigger
 	return sp.first
@@ -153,25 +188,24 @@ func (sp *spool) dropFirst() {
 
 // addChunk adds a chunk of memory; where there is none left, the file serves.
 func (sp *spool) addChunk() *[]byte {
-	if !sp.memory.take(chunkSize) {
+	if !sp.reserve(chunkSize) {
 		if len(sp.chunks) == 0 {
 			return sp.giveUp(errNoMemory)
 		}
 		return sp.spill(sp.chunks[len(sp.chunks)-1])
 	}
-	sp.taken += chunkSize
 	c := chunkPool.Get().(*[]byte)
 	sp.chunks = append(sp.chunks, c)
 	return c
 }
 
-// reserve counts memory that is taken in any case; a message that has begun with an overdrawn budget is given up.
-func (sp *spool) reserve(n int64) {
-	if sp.memory.take(n) {
-		sp.taken += n
-		return
+// reserve takes memory from the budget; false where there is none left.
+func (sp *spool) reserve(n int64) bool {
+	if !sp.memory.take(n) {
+		return false
 	}
-	sp.trash, sp.full = true, errNoMemory
+	sp.taken += n
+	return true
 }
 
 // spill writes a full chunk to the file and gives it back empty.
@@ -191,23 +225,20 @@ func (sp *spool) spill(c *[]byte) *[]byte {
 	return c
 }
 
-// giveUp keeps nothing from here on but the header, for the record; it returns a buffer to decode into.
+// giveUp keeps nothing from here on but the first buffer, for the record; it returns a buffer to decode into.
 func (sp *spool) giveUp(why error) *[]byte {
-	if sp.full == nil {
-		sp.full = why
-	}
-	if !sp.trash {
-		sp.trash = true
+	if sp.waste == nil {
+		sp.full, sp.tap = why, nil
 		sp.freeChunks()
+		sp.waste = firstPool.Get().(*[]byte)
 	}
-	*sp.first = (*sp.first)[:0]
-	sp.headEnd = 0
-	return sp.first
+	*sp.waste = (*sp.waste)[:0]
+	return sp.waste
 }
 
 // head is the header block, empty while its end has not come.
 func (sp *spool) head() []byte {
-	if sp.first == nil || sp.trash {
+	if sp.first == nil {
 		return nil
 	}
 	if sp.headEnd < 0 {
@@ -274,6 +305,10 @@ func (sp *spool) fromFile(write func([]byte) error) error {
 func (sp *spool) close() {
 	sp.freeChunks()
 	sp.dropFirst()
+	if sp.waste != nil {
+		firstPool.Put(sp.waste)
+		sp.waste = nil
+	}
 	sp.memory.give(sp.taken)
 	sp.taken = 0
 }

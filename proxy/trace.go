@@ -54,15 +54,35 @@ func (s *session) wrap(m *policy.Message, d policy.Decision) *content {
 		s.tx.spool.setHead(head)
 	}
 	top := s.appendReceived(make([]byte, 0, 512))
-	top = append(top, "Authentication-Results: "...) // RFC 8601 section 2.2
-	top = append(top, s.set.Hostname...)
-	top = append(top, "; none\r\n"...)
-	if d.Done == policy.Tag {
-		top = append(top, "X-Spam: Yes\r\nX-Spam-Reason: "...)
-		top = append(top, d.By...)
-		top = append(top, "\r\n"...)
-	}
+	top = appendAuthResults(top, s.set.Hostname, s.run.Findings())
+	top = s.appendTag(top, d)
 	return &content{top: top, sp: s.tx.spool}
+}
+
+// appendTag adds the headers of a tagged message. A tag of RCPT counts as well as one of the content: the mail goes on as one.
+func (s *session) appendTag(b []byte, d policy.Decision) []byte {
+	by := ""
+	if d.Done == policy.Tag {
+		by = d.By
+	}
+	for i := range s.tx.rcpts {
+		if r := &s.tx.rcpts[i]; by == "" && r.taken && r.rec.Verdict == policy.Tagged {
+			by = r.rec.By
+		}
+	}
+	if by == "" {
+		return b
+	}
+	b = append(b, "X-Spam: Yes\r\nX-Spam-Reason: "...)
+	b = appendToken(b, by)
+	for _, st := range d.Steps {
+		if st.Finding.Check == by && st.Finding.Text != "" {
+			b = append(append(b, "; "...), st.Finding.Outcome...)
+			b = append(b, " ("...)
+			b = append(appendComment(b, st.Finding.Text), ')')
+		}
+	}
+	return append(b, "\r\n"...)
 }
 
 // strip is the header block without the fields that only we may write: X-Spam, X-Spam-Reason, and Authentication-Results

@@ -31,6 +31,7 @@ type transaction struct {
 // recipient is one RCPT of a transaction.
 type recipient struct {
 	addr   smtp.Address
+	box    policy.Mailbox
 	params smtp.RcptParams
 	taken  bool
 	rec    policy.RecipientRecord
@@ -94,6 +95,7 @@ func (s *session) rcpt(arg []byte) {
 		s.refuseRcpt(i, asReply(err), "backend")
 		return
 	}
+	t.rcpts[i].box = box
 	s.back.Rcpt(to, params)
 	s.wait = append(s.wait, waiting{what: waitRcpt, index: i})
 }
@@ -104,7 +106,9 @@ func (s *session) fits(i int, target *backend.Backend, box policy.Mailbox) bool 
 	if t.target == nil || t.target == target && s.set.Policy.SameData(t.first, box) {
 		return true
 	}
-	s.settle()
+	if !s.settled() {
+		return false
+	}
 	switch {
 	case t.taken == 0: // nobody is bound yet: begin anew for this one
 		s.voidBackend()
@@ -126,6 +130,7 @@ func (s *session) passes(i int, box policy.Mailbox) bool {
 		return true
 	}
 	s.refuseRcpt(i, smtp.Reply(d.Reply), d.By)
+	s.run.Answered(box, d.Reply)
 	return false
 }
 
@@ -195,12 +200,25 @@ func (s *session) dial(target *backend.Backend) error {
 		s.told = true
 		return nil
 	}
+	s.learnName()
 	c, err := target.Open(context.Background(), s.backendClient())
 	if err != nil {
 		return s.backendFault(err)
 	}
 	s.back, s.target, s.told = c, target, false
 	return nil
+}
+
+// learnName takes the client's host name from the check that confirms it.
+func (s *session) learnName() {
+	if s.name != "" {
+		return
+	}
+	for _, f := range s.run.Findings() {
+		if f.Check == "rdns" && f.Outcome == policy.Pass {
+			s.name = f.Fact("name")
+		}
+	}
 }
 
 // keepable says whether the backend can keep what the sender asked for; what was offered may have changed since.
@@ -257,12 +275,19 @@ func (s *session) settle() {
 	s.spare = wait[:0]
 }
 
+// settled is settle; false where one of the replies ended the session.
+func (s *session) settled() bool {
+	over := s.closing
+	s.settle()
+	return over || !s.closing
+}
+
 // mailReply takes the backend's reply to MAIL. A connection kept from an earlier transaction may have died since: then all is asked
 // once more on a fresh one, for nothing has been answered yet (hazard 82).
 func (s *session) mailReply(rest []waiting) {
 	t := s.tx
 	r, err := s.back.Reply()
-	if err != nil && s.told {
+	if s.told && (err != nil || r.Code == 421) {
 		s.abortBackend()
 		if err = s.again(rest); err == nil {
 			r, err = s.back.Reply()
@@ -314,6 +339,7 @@ func (s *session) rcptReply(i int) {
 	}
 	rc := &t.rcpts[i]
 	rc.rec.Backend, rc.rec.BackendReply = t.target.Name(), policy.Reply(r)
+	s.run.Answered(rc.box, policy.Reply(r))
 	if r.Class() == 2 {
 		rc.taken = true
 		rc.rec.Reply = policy.Reply(r)

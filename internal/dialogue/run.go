@@ -33,13 +33,26 @@ func (s *Script) Run(t testing.TB, dial func() net.Conn, sink *mailsink.Server, 
 
 // Play is Run without a test around it; the error names the line of the step that did not hold.
 func (s *Script) Play(dial func() net.Conn, sink *mailsink.Server, record func() []byte) error {
-	conn := dial()
-	p := &player{conn: conn, in: bufio.NewReader(conn), sink: sink, record: record, sent: make(chan struct{})}
+	// What the file asks of the backend first must be in place before a connection is there.
+	first := slices.IndexFunc(s.steps, func(st step) bool { return st.kind != '<' })
+	if first < 0 {
+		first = len(s.steps)
+	}
+	p := &player{sink: sink, record: record, sent: make(chan struct{})}
+	if err := p.play(s.steps[:first]); err != nil {
+		return err
+	}
+	p.conn = dial()
+	p.in = bufio.NewReader(p.conn)
 	close(p.sent) // nothing is on its way yet
-	defer func() { _ = conn.Close(); <-p.sent }()
-	for _, st := range s.steps {
+	defer func() { _ = p.conn.Close(); <-p.sent }()
+	return p.play(s.steps[first:])
+}
+
+func (p *player) play(steps []step) error {
+	for _, st := range steps {
 		if err := p.do(st); err != nil {
-			return fmt.Errorf("line %d: %w", st.line, err)
+			return fmt.Errorf("line %d: %c: %w", st.line, st.kind, err)
 		}
 	}
 	return nil
@@ -99,7 +112,7 @@ func (p *player) reply(want string) error {
 	// RFC 5321 section 2.3.8: CR LF and nothing else.
 	line, whole := strings.CutSuffix(got, "\r\n")
 	if err != nil || !whole || !matches(want, line) {
-		return fmt.Errorf("S: got %q (%v), want %q", got, err, want)
+		return fmt.Errorf("got %q (%v), want %q", got, err, want)
 	}
 	return nil
 }
@@ -130,7 +143,7 @@ func (p *player) backend(want string) error {
 		return nil
 	case "<none>":
 		if i, got := next(p.sink.Log(), p.seen); i >= 0 {
-			return fmt.Errorf("B: got %q, want nothing", got)
+			return fmt.Errorf("got %q, want nothing", got)
 		}
 		return nil
 	}
@@ -142,7 +155,7 @@ func (p *player) backend(want string) error {
 	})
 	p.gap = false
 	if !ok {
-		return fmt.Errorf("B: got nothing that is %q", want)
+		return fmt.Errorf("got nothing that is %q", want)
 	}
 	return failure
 }
@@ -161,7 +174,7 @@ func (p *player) find(log []string, want string) (bool, error) {
 			return true, nil
 		}
 		if !p.gap {
-			return false, fmt.Errorf("B: got %q, want %q", got, want)
+			return false, fmt.Errorf("got %q, want %q", got, want)
 		}
 	}
 }
@@ -185,7 +198,7 @@ func (p *player) await(ok func(log []string) bool) bool {
 // committed needs no waiting: a message counts before its sender is answered.
 func (p *player) committed(want string) error {
 	if got := strconv.Itoa(p.sink.Committed()); got != want {
-		return fmt.Errorf("N: %s messages, want %s", got, want)
+		return fmt.Errorf("%s messages, want %s", got, want)
 	}
 	return nil
 }
@@ -197,7 +210,7 @@ const trace = "<trace>\r\n"
 func (p *player) content(texts []string) error {
 	all := p.sink.Messages()
 	if len(all) == 0 {
-		return errors.New("M: no message")
+		return errors.New("no message")
 	}
 	got := all[len(all)-1].Content
 	before, after := texts, []string(nil)
@@ -208,7 +221,7 @@ func (p *player) content(texts []string) error {
 	rest, okBefore := bytes.CutPrefix(got, []byte(strings.Join(before, "")))
 	fields, okAfter := bytes.CutSuffix(rest, []byte(strings.Join(after, "")))
 	if !okBefore || !okAfter || len(fields) > 0 != (i >= 0) || !traceFields(string(fields)) {
-		return fmt.Errorf("M: got\n%q\nwant\n%q", got, texts)
+		return fmt.Errorf("got\n%q\nwant\n%q", got, texts)
 	}
 	return nil
 }
@@ -229,20 +242,20 @@ func traceFields(text string) bool {
 func (p *player) field(text string) error {
 	path, want, _ := strings.Cut(text, "=")
 	if p.record == nil {
-		return errors.New("R: there is no record")
+		return errors.New("there is no record")
 	}
 	// Numbers stay as they are written.
 	in := json.NewDecoder(bytes.NewReader(p.record()))
 	in.UseNumber()
 	var v any
 	if err := in.Decode(&v); err != nil {
-		return fmt.Errorf("R: %w", err)
+		return err
 	}
 	for _, name := range strings.Split(path, ".") {
 		v = member(v, name)
 	}
 	if got := fmt.Sprint(v); v == nil || !matches(want, got) {
-		return fmt.Errorf("R: %s is %q, want %q", path, got, want)
+		return fmt.Errorf("%s is %q, want %q", path, got, want)
 	}
 	return nil
 }

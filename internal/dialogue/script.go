@@ -7,7 +7,8 @@
 //	S: TEXT         the next line from the proxy
 //	S: <closed>     the proxy closes the connection
 //	B< STAGE: WHAT  the backend's next answer at that stage of mailsink: TEXT, or some of <close>, <reset>, <hang> and
-//	                <commit>; TEXT and <close> or <reset>: closed behind the answer
+//	                <commit>; TEXT and <close> or <reset>: closed behind the answer. B< lines before all other
+//	                steps are in place before the connection is made
 //	B: TEXT         the next line the backend got, in any of its sessions
 //	B: ...          lines are passed over up to the next B: line
 //	B: <none>       the backend got no further line as yet

@@ -43,17 +43,18 @@ func New(s Settings) *Backend {
 // Name is the name of its table.
 func (b *Backend) Name() string { return b.settings.Name }
 
-// Caps is what the last EHLO told, after TLS where TLS was used; known is false before the first. For an address that has since been
-// found dead the last known capabilities stay.
+// Caps is what the last EHLO told, after TLS where TLS was used; known is false before the first. For an address that has
+// since been found dead the last known capabilities stay.
 func (b *Backend) Caps() (caps smtp.Caps, known bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.caps, b.known
 }
 
-// Open connects, says EHLO (HELO where EHLO is refused), does TLS, and tells of the client. The addresses are tried in order; one that
-// failed is passed over for a time that doubles from 1 s to 1 min, unless all are down. The error is a *Fault, that of the last
-// address tried. Nothing of ctx is kept: it ends the opening, not the connection.
+// Open connects, says EHLO (HELO where EHLO is refused), does TLS, and tells of the client. The addresses are tried in
+// order; one that failed is passed over for a time that doubles from 1 s to 1 min, unless all are down. The error is a
+// *Fault, that of the last address tried. The context bounds the opening, not the connection; a caller that gives up says
+// nothing of the server's health.
 func (b *Backend) Open(ctx context.Context, c Client) (*Conn, error) {
 	l, f := b.open(ctx, &c)
 	if f != nil {
@@ -62,8 +63,8 @@ func (b *Backend) Open(ctx context.Context, c Client) (*Conn, error) {
 	return &Conn{backend: b, link: l}, nil
 }
 
-// Probe opens a connection as Open does, reads the capabilities and quits. It keeps Caps and Health fresh while there is no mail.
-// No client is told of. The error is a *Fault.
+// Probe opens a connection as Open does, reads the capabilities and quits. It keeps Caps and Health fresh while there is
+// no mail. The server is told of no client. The error is a *Fault.
 func (b *Backend) Probe(ctx context.Context) (smtp.Caps, error) {
 	l, f := b.open(ctx, nil)
 	if f != nil {

@@ -45,13 +45,13 @@ func (c *Conn) Address() string { return c.link.address }
 func (c *Conn) TLS() (on, verified bool) { return c.link.secured, c.link.verified }
 
 // Stale says that the connection is of no more use: closed here, closed by the server while nothing was asked, or the
-// server spoke out of turn. It does not wait; false also where that can't be known, as over TLS that ended within a record.
+// server spoke out of turn (under TLS: sent anything at all). It does not wait, and is false where that can't be known.
 func (c *Conn) Stale() bool {
 	return c.closed != nil || c.read == c.sent && c.link.spoken()
 }
 
-// Mail queues a MAIL command; size is the announced size in octets, 0 where not known. Nothing is written until a reply is asked for.
-// A transaction that is still open is ended with RSET before.
+// Mail queues a MAIL command; size is the announced size in octets, 0 where not known. Nothing is written until a reply
+// is asked for. A transaction that is still open is ended with RSET before.
 func (c *Conn) Mail(from smtp.Address, p smtp.MailParams, size int64) {
 	c.Reset()
 	c.out = smtp.AppendMail(c.out, from, p, c.link.caps, size)
@@ -64,8 +64,9 @@ func (c *Conn) Rcpt(to smtp.Address, p smtp.RcptParams) {
 	c.push(stageRcpt)
 }
 
-// Reset ends the transaction with RSET, where one is open. Its reply is read before the next command's. Commands that were
-// queued and not written are dropped, and replies that were not asked for yet are skipped.
+// Reset ends the transaction with RSET, where one is open. It is written with the next command, and its reply is read
+// before that command's. Commands that were queued and not written are dropped, and replies that were not asked for yet
+// are skipped.
 func (c *Conn) Reset() {
 	n := c.sent
 	for n < len(c.queue) && c.queue[n].stage == stageRset {

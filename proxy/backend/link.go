@@ -63,7 +63,7 @@ func (l *link) answered() bool {
 	return l.in.Buffered() > 0 || !l.secured && readable(l.socket)
 }
 
-// secure puts TLS over the socket. Everything the server told before is forgotten (RFC 3207 section 4.2).
+// secure puts TLS over the socket. What was read before counts no more (RFC 3207 section 4.2): hello comes next.
 func (l *link) secure(config *tls.Config, by time.Time) error {
 	conn := tls.Client(l.socket, config)
 	if err := conn.SetDeadline(by); err != nil {
@@ -72,7 +72,7 @@ func (l *link) secure(config *tls.Config, by time.Time) error {
 	if err := conn.Handshake(); err != nil {
 		return err
 	}
-	l.conn, l.caps, l.secured = conn, smtp.Caps{}, true
+	l.conn, l.secured = conn, true
 	l.verified = len(conn.ConnectionState().VerifiedChains) > 0
 	l.in.Reset(conn)
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"net"
 	"net/netip"
 	"reflect"
 	"strings"
@@ -205,6 +206,24 @@ func TestOpenEndsWithItsContext(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestConnectIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := New(Settings{Addresses: []string{"mx.test:25"}})
+		b.dial = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		}
+		start := time.Now()
+		_, err := b.Open(t.Context(), visitor())
+		if got := outcome(smtp.Reply{}, err); got != "connect 451 4.4.1" || time.Since(start) != 10*time.Second {
+			t.Errorf("%s after %v", got, time.Since(start))
+		}
+		if b.Health()[0].Up {
+			t.Error("still up")
+		}
+	})
 }
 
 func TestOpenOutlivesItsContext(t *testing.T) {

@@ -13,7 +13,7 @@ const earlyWait = time.Second
 
 // Content is a message to be sent: the headers that we put on top, and what came in.
 type Content interface {
-	// Size is the number of octets that WriteTo's calls add up to.
+	// Size is the number of octets that Pieces gives in all.
 	Size() int64
 	// Pieces calls write for consecutive pieces of the content until all is written or write returns an error,
 	// which it returns. A piece is valid during the call only.
@@ -24,12 +24,15 @@ type Content interface {
 // dot on. The zero time sets no such bound.
 func (c *Conn) FinalBy(t time.Time) { c.finalBy = t }
 
-// Send brings the content of a transaction with at least one recipient taken: BDAT in one chunk where the server has CHUNKING
-// (binary content has no other way), else DATA with dots stuffed. It returns the backend's final reply as it came; only a 2xx commits. A reply to DATA
-// other than 354 is returned as the final reply when it is 4xx or 5xx; any other is a Fault with 451 4.3.0, and no content is sent. An error of Content.Pieces,
-// or content that is not of its Size, aborts the connection without an end mark and is returned wrapped in a Fault of stage "body" with 451 4.3.0.
-// A final reply that is followed by a reset still counts. A 4xx or 5xx that comes before all content was sent is the final reply too, and the connection is
-// closed after it, as after a 421; a 2xx so early is a Fault. Writes are large: headers and first content go in one.
+// Send brings the content of a transaction with at least one recipient taken: BDAT in one chunk where the server has
+// CHUNKING (binary content has no other way), else DATA with dots stuffed. It returns the backend's final reply as it
+// came; only a 2xx commits. The error is a *Fault.
+//
+// A reply to DATA other than 354 is returned as the final reply when it is 4xx or 5xx; any other is a Fault with
+// 451 4.3.0, and no content is sent. A 4xx or 5xx that comes before all content was sent is the final reply too, and the
+// connection is closed after it, as after a 421; a 2xx so early is a Fault. An error of Content.Pieces, or content that is
+// not of its Size, aborts the connection without an end mark and is returned wrapped in a Fault of stage "body" with
+// 451 4.3.0. A final reply that is followed by a reset still counts. Writes are large: headers and first content go in one.
 func (c *Conn) Send(content Content) (smtp.Reply, error) {
 	defer c.settle()
 	switch {

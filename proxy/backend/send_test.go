@@ -232,3 +232,29 @@ func TestFinalBy(t *testing.T) {
 		})
 	}
 }
+
+func TestFinalByIsForOneSend(t *testing.T) {
+	again := "C: MAIL FROM:<anna@shop.test>\nC: RCPT TO:<amy@mx.test>\nS: 250 ok\nS: 250 ok\n"
+	chunk := "C= " + quote("BDAT 1 LAST\r\na") + "\nWAIT 30s\nS: 250 queued\n"
+	dialogue(t, chunking+again+chunk+again+chunk+"EOF", func(t *testing.T, c *Conn) {
+		c.FinalBy(time.Now().Add(31 * time.Second))
+		for range 2 {
+			oneRcpt(t, c)
+			if got := outcome(c.Send(text("a"))); got != "250 queued" {
+				t.Fatal(got)
+			}
+		}
+	})
+}
+
+// TestUnknownIsToldOnce keeps later uses of the connection from being recorded as possible deliveries too.
+func TestUnknownIsToldOnce(t *testing.T) {
+	dialogue(t, chunking+quickAmy+"C= "+quote("BDAT 1 LAST\r\na"), func(t *testing.T, c *Conn) {
+		oneRcpt(t, c)
+		for _, want := range []string{"final 451 4.4.2 unknown", "final 451 4.4.2"} {
+			if got := outcome(c.Send(text("a"))); got != want {
+				t.Errorf("got %s, want %s", got, want)
+			}
+		}
+	})
+}

@@ -148,6 +148,7 @@ func TestReplyAheadOfBdatIsNotItsAnswer(t *testing.T) {
 		_, _ = io.Copy(io.Discard, in)
 	})
 	c := mustOpen(t, b)
+	defer c.Abort()
 	c.Mail(anna, smtp.MailParams{Size: -1}, 0)
 	c.Rcpt(amy, smtp.RcptParams{})
 	replies(t, c, 2)

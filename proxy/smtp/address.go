@@ -10,7 +10,7 @@ import (
 const (
 	maxLocal  = 64
 	maxDomain = 255
-	maxPath   = 256 // with the brackets and a source route
+	maxPath   = 256 // with the brackets and a source route; it leaves a domain less than its own limit
 	maxLabel  = 63  // RFC 1035 section 2.3.4
 )
 
@@ -86,7 +86,7 @@ func parsePath(b []byte) (a Address, n int, ok bool) {
 		n = end + 1
 		ok = route == 0 // RFC 5321 section 4.1.2: a route leads to a whole mailbox
 	}
-	if !ok || local == 0 || local > maxLocal || domain > maxDomain || n > maxPath || n > len(b) || b[n-1] != '>' {
+	if !ok || local == 0 || local > maxLocal || n > maxPath || n > len(b) || b[n-1] != '>' {
 		return Address{}, 0, false
 	}
 	a = splitMailbox(string(b[at:n-1]), local)

@@ -40,7 +40,7 @@ func TestDecoder(t *testing.T) {
 	}
 	for _, tt := range tests {
 		var d Decoder
-		out, used, done := d.Decode(nil, []byte(tt.in+"QUIT\r\n"))
+		out, used, done := d.Decode(nil, []byte(tt.in+"\x00QUIT\n"))
 		if string(out) != tt.want || used != len(tt.in) || !done || d.Faults != tt.faults {
 			t.Errorf("%s: %q, %d of %d, %v, %+v; want %q, %+v", tt.name, out, used, len(tt.in), done, d.Faults, tt.want, tt.faults)
 		}

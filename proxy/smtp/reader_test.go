@@ -6,6 +6,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -47,6 +48,18 @@ func (s *stream) Read(b []byte) (int, error) {
 		s.parts = s.parts[1:]
 	}
 	return n, nil
+}
+
+// withError gives its data and its error in one read, then io.EOF.
+type withError struct {
+	data string
+	err  error
+}
+
+func (w *withError) Read(b []byte) (int, error) {
+	n, err := copy(b, w.data), w.err
+	w.data, w.err = w.data[n:], io.EOF
+	return n, err
 }
 
 // readLines is what Line says, until the first error but ErrBareLine; that error is the last entry.
@@ -101,10 +114,10 @@ func TestReaderLine(t *testing.T) {
 }
 
 func TestReaderLineAtOnce(t *testing.T) {
-	for _, first := range []string{"NOOP\n", "NO\x00", "NO\rO"} {
-		src := &stream{parts: []string{first, "RSET\r\nQUIT\r\n"}, err: io.EOF}
+	for _, first := range [][]string{{"NOOP\n"}, {"NO\x00"}, {"NO\rO"}, {"NO\r", "O"}, {"NO", "\n"}, {"NO\r", "\x00"}} {
+		src := &stream{parts: append(slices.Clone(first), "RSET\r\nQUIT\r\n"), err: io.EOF}
 		r := NewReader(src)
-		if _, err := r.Line(100); err != ErrBareLine || src.reads != 1 {
+		if _, err := r.Line(100); err != ErrBareLine || src.reads != len(first) {
 			t.Errorf("%q: %v after %d reads", first, err, src.reads)
 		}
 		if r.HasLine() {
@@ -162,6 +175,15 @@ func TestReaderErrors(t *testing.T) {
 	for range 2 {
 		if _, err := r.Line(100); err != broken {
 			t.Errorf("%v", err)
+		}
+	}
+	r = NewReader(&withError{"QUIT\r\n", broken})
+	if line, err := r.Line(100); string(line) != "QUIT" || err != nil {
+		t.Errorf("bytes come before the error: %q, %v", line, err)
+	}
+	for _, want := range []error{broken, io.EOF} {
+		if _, err := r.Line(100); err != want {
+			t.Errorf("%v, want %v", err, want)
 		}
 	}
 	r = NewReader(&stream{}) // 0, nil for ever
