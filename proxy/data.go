@@ -97,7 +97,7 @@ func (s *session) receive(n int64, take func(src []byte) (used int, done bool)) 
 			kept = now
 			s.keepBackend()
 		}
-		src, err := s.r.Fill()
+		src, err := s.fill()
 		if err != nil {
 			s.lostContent(err)
 			return false
@@ -113,6 +113,16 @@ func (s *session) receive(n int64, take func(src []byte) (used int, done bool)) 
 		}
 	}
 	return true
+}
+
+// fill gives what came in, after it has written what the sender is owed, if it must wait.
+func (s *session) fill() ([]byte, error) {
+	if s.r.Buffered() == 0 {
+		if err := s.flush(); err != nil {
+			return nil, err
+		}
+	}
+	return s.r.Fill()
 }
 
 // keepAlive is how long a backend that has recipients is left without a sign while the content comes in; servers give up after five
@@ -327,10 +337,6 @@ func (s *session) takeChunk(n int64) bool {
 		t.chunks = &chunking{binary: t.params.Body == smtp.BodyBinaryMIME}
 		s.openSpool()
 	}
-	if n > 0 && s.r.Buffered() == 0 && s.flush() != nil {
-		s.closing = true
-		return false
-	}
 	decode := t.chunks.decode
 	return s.receive(n, func(src []byte) (int, bool) { return t.spool.write(decode, src) })
 }
@@ -376,14 +382,10 @@ func (s *session) skipChunk(arg []byte, r smtp.Reply) {
 		s.hangUp(asReply(err))
 		return
 	}
-	if n > 0 && s.r.Buffered() == 0 && s.flush() != nil {
-		s.closing = true
-		return
-	}
 	began, left := time.Now(), n
 	for left > 0 {
 		s.conn.SetReadDeadline(s.dataDeadline(began, time.Now(), n-left))
-		src, err := s.r.Fill()
+		src, err := s.fill()
 		if err != nil {
 			s.closing = true
 			return

@@ -110,11 +110,10 @@ func strip(block []byte, hostname string) (head []byte, changed bool) {
 // servers let pass before the colon.
 func ours(f policy.Field, hostname string) bool {
 	i := bytes.IndexByte(f.Raw, ':')
-	if i < 0 || i > 64 {
+	if i < 0 || strings.IndexByte("aAxX", f.Raw[0]) < 0 {
 		return false
 	}
-	name := strings.ToLower(strings.Join(strings.Fields(string(f.Raw[:i])), ""))
-	switch name {
+	switch strings.ToLower(strings.Join(strings.Fields(string(f.Raw[:i])), "")) {
 	case "x-spam", "x-spam-reason":
 		return true
 	case "authentication-results":
