@@ -24,6 +24,7 @@ type Record struct {
 	ListID     string            `json:"list_id,omitempty"`
 	Recipients []RecipientRecord `json:"recipients"`
 	Findings   []Finding         `json:"findings,omitempty"`
+	Reply      Reply             `json:"reply,omitzero"`   // the refusal of the transaction or session as a whole, as it was sent, without the ref
 	End        End               `json:"end"`              // how the transaction ended
 	Note       string            `json:"note,omitempty"`   // what else is worth knowing, such as a fault of the backend
 	Faults     []string          `json:"faults,omitempty"` // faults of form: bare-lf, bare-cr, nul, smuggling, pregreet, pipelining

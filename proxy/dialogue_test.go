@@ -56,6 +56,11 @@ func play(t *testing.T, script *dialogue.Script) {
 	p := start(t, settings(t, script, back), listener(script))
 	defer p.atRest(t)
 	defer p.stop()
+	defer func() {
+		if t.Failed() {
+			t.Logf("record %s\nbackend\n%s", p.lastRecord(), strings.Join(sink.Log(), "\n"))
+		}
+	}()
 	script.Run(t, func() net.Conn { return greet(t, script, p.dial(t)) }, sink, p.lastRecord)
 }
 

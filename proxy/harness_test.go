@@ -72,6 +72,9 @@ func (h head) routes(back string) *proxy.Routes {
 	b := backend.New(backend.Settings{Name: "main", Addresses: []string{h.text("backend-address", back)}, Hostname: "mx.example.com",
 		ClientIP: ways[h.text("client-ip", "none")]})
 	b.Probe(context.Background())
+	if h.text("keep", "no") == "no" {
+		b.Close() // no connection is kept for another session, so that its QUIT is seen
+	}
 	routes := proxy.NewRoutes()
 	routes.Add(b, strings.Fields(h.text("domains", "example.com"))...)
 	if other := h.text("other-domains", ""); other != "" {
@@ -138,9 +141,7 @@ func (a always) Run(_ context.Context, v policy.View) policy.Finding {
 	case a.name == "pregreet" && !v.EarlyTalk:
 		f.Outcome = policy.Pass
 	case a.name == "pregreet":
-		f.Status, f.Code = policy.Status{Subject: 5, Detail: 0}, 554
-	case a.stage == policy.StageConnect:
-		f.Code = 554
+		f.Status = policy.Status{Subject: 5, Detail: 0}
 	}
 	return f
 }

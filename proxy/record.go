@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"gatepost/policy"
+	"gatepost/proxy/smtp"
 )
 
 // endTransaction closes the transaction that is open, if one is, and writes its record. end says why; it is
@@ -22,7 +23,7 @@ func (s *session) endTransaction(end policy.End, note string) {
 	if note != "" {
 		t.note = note
 	}
-	if (end == policy.EndAborted || end == policy.EndLost) && len(t.rcpts) > 0 && t.taken == 0 {
+	if (end == policy.EndAborted || end == policy.EndLost) && t.taken == 0 && (len(t.rcpts) > 0 || s.last.Code != 0) {
 		end = policy.EndRefused
 	}
 	rec := s.newRecord(t.began)
@@ -41,7 +42,7 @@ func (s *session) endTransaction(end policy.End, note string) {
 		sp.close()
 	}
 	s.write(rec)
-	s.tx, s.refID, s.faults = nil, "", nil
+	s.tx, s.refID, s.faults, s.last = nil, "", nil, smtp.Reply{}
 	s.run.Reset()
 	if s.phase != phaseStart {
 		s.phase = phaseReady
@@ -58,7 +59,7 @@ func (s *session) recordSession() {
 
 func (s *session) newRecord(began time.Time) *policy.Record {
 	rec := &policy.Record{Time: began, Ref: s.ref(), Session: s.id, Listener: s.lis.Name, Client: s.client.Addr(),
-		ClientName: s.name, Helo: s.helo, Proto: s.proto(), TLS: s.tls, Faults: s.faults, Policy: s.set.Policy.Hash, Took: time.Since(began)}
+		ClientName: s.name, Helo: s.helo, Proto: s.proto(), TLS: s.tls, Faults: s.faults, Policy: s.set.Policy.Hash, Reply: policy.Reply(s.last), Took: time.Since(began)}
 	if s.run != nil {
 		rec.Findings = s.run.Findings()
 	}

@@ -48,7 +48,8 @@ type session struct {
 	closing   bool // the reply that ends the session has been given
 	linger    bool // the sender may still be sending, and should be able to read that reply
 	faults    []string
-	recorded  bool // a record of this session was written
+	last      smtp.Reply // the refusal of a transaction or session as a whole
+	recorded  bool       // a record of this session was written
 
 	run    *policy.Run
 	tx     *transaction
@@ -99,10 +100,7 @@ func (s *session) serve() {
 // finish ends whatever is open and writes the last record.
 func (s *session) finish() {
 	s.endTransaction(policy.EndLost, "")
-	if s.back != nil {
-		s.back.Quit()
-		s.back = nil
-	}
+	s.dropBackend()
 	if !s.recorded || len(s.faults) > 0 {
 		s.recordSession()
 	}
@@ -230,6 +228,7 @@ func (s *session) hangUp(r smtp.Reply) {
 		s.reply(r)
 	} else {
 		s.refuse(r)
+		s.last = r
 	}
 	s.closing, s.linger = true, true
 }
@@ -254,6 +253,7 @@ const writeTimeout = time.Minute
 
 // turnAway answers a connection that gets no session. It does not wait for the sender.
 func (s *session) turnAway(r smtp.Reply) {
+	s.last = r
 	s.out = r.WithRef(s.ref()).Append(s.out)
 	s.conn.SetWriteDeadline(time.Now().Add(time.Second))
 	s.conn.Write(s.out)

@@ -34,6 +34,13 @@ var (
 	chunkPool = sync.Pool{New: func() any { b := make([]byte, 0, chunkSize); return &b }}
 )
 
+// empty takes a buffer from a pool. What an earlier message left in it is out of reach.
+func empty(p *sync.Pool) *[]byte {
+	b := p.Get().(*[]byte)
+	*b = (*b)[:0]
+	return b
+}
+
 // spool holds the content of one message: the header and what came with it in one piece, then chunks of memory, then an unlinked file.
 // Past a limit it throws away what it is given, and says why in full.
 type spool struct {
@@ -163,7 +170,7 @@ func (sp *spool) room() *[]byte {
 
 // takeFirst takes the first buffer; false where there is no memory left for it.
 func (sp *spool) takeFirst() bool {
-	sp.first = firstPool.Get().(*[]byte)
+	sp.first = empty(&firstPool)
 	return sp.reserve(firstSize)
 }
 
@@ -180,7 +187,6 @@ func (sp *spool) growFirst() *[]byte {
 
 func (sp *spool) dropFirst() {
 	if sp.first != nil && cap(*sp.first) == firstSize {
-		*sp.first = (*sp.first)[:0]
 		firstPool.Put(sp.first)
 	}
 	sp.first = nil
@@ -194,7 +200,7 @@ func (sp *spool) addChunk() *[]byte {
 		}
 		return sp.spill(sp.chunks[len(sp.chunks)-1])
 	}
-	c := chunkPool.Get().(*[]byte)
+	c := empty(&chunkPool)
 	sp.chunks = append(sp.chunks, c)
 	return c
 }
@@ -230,7 +236,7 @@ func (sp *spool) giveUp(why error) *[]byte {
 	if sp.waste == nil {
 		sp.full, sp.tap = why, nil
 		sp.freeChunks()
-		sp.waste = firstPool.Get().(*[]byte)
+		sp.waste = empty(&firstPool)
 	}
 	*sp.waste = (*sp.waste)[:0]
 	return sp.waste
@@ -315,7 +321,6 @@ func (sp *spool) close() {
 
 func (sp *spool) freeChunks() {
 	for _, c := range sp.chunks {
-		*c = (*c)[:0]
 		chunkPool.Put(c)
 	}
 	freed := int64(len(sp.chunks)) * chunkSize

@@ -59,11 +59,13 @@ func (s *session) mail(arg []byte) {
 		s.fail(asReply(err))
 		return
 	}
+	s.tx = &transaction{began: time.Now(), from: from, params: params}
 	if params.Size > s.sizeMax { // RFC 1870 section 6.1
+		s.last = replyTooLarge
 		s.fail(replyTooLarge)
+		s.endTransaction(policy.EndRefused, "")
 		return
 	}
-	s.tx = &transaction{began: time.Now(), from: from, params: params}
 	s.phase = phaseMail
 	s.run.Mail(mailbox(from), from.IsNull())
 	s.reply(replyMailOK)
@@ -136,9 +138,11 @@ func (s *session) passes(i int, box policy.Mailbox) bool {
 
 // decided notes a decision of the policy in the record.
 func (r *recipient) decided(d policy.Decision) {
-	r.rec.Would, r.rec.WouldBy, r.rec.Intended = d.Would, d.ByWho, policy.Reply{}
-	if d.Would != d.Done {
-		r.rec.Intended = d.Intent
+	if d.Would > r.rec.Would { // what RCPT brought stands, unless the content brings worse
+		r.rec.Would, r.rec.WouldBy, r.rec.Intended = d.Would, d.ByWho, policy.Reply{}
+		if d.Would != d.Done {
+			r.rec.Intended = d.Intent
+		}
 	}
 	if d.Done > policy.None {
 		r.rec.By, r.rec.Where = d.By, d.Where
@@ -193,7 +197,10 @@ func (s *session) openBackend(target *backend.Backend, box policy.Mailbox) error
 
 // dial makes s.back a live connection to the target.
 func (s *session) dial(target *backend.Backend) error {
-	if s.back != nil && (s.target != target || s.back.Stale()) {
+	if s.back != nil && s.back.Stale() {
+		s.abortBackend()
+	}
+	if s.target != target {
 		s.dropBackend()
 	}
 	if s.back != nil {
@@ -201,11 +208,16 @@ func (s *session) dial(target *backend.Backend) error {
 		return nil
 	}
 	s.learnName()
-	c, err := target.Open(context.Background(), s.backendClient())
+	return s.connected(target, target.Open)
+}
+
+// connected takes the connection that open gives.
+func (s *session) connected(target *backend.Backend, open func(context.Context, backend.Client) (*backend.Conn, error)) error {
+	c, err := open(context.Background(), s.backendClient())
 	if err != nil {
 		return s.backendFault(err)
 	}
-	s.back, s.target, s.told = c, target, false
+	s.back, s.target, s.told = c, target, c.Reused()
 	return nil
 }
 
@@ -303,7 +315,7 @@ func (s *session) mailReply(rest []waiting) {
 
 // again queues MAIL and the recipients that are awaited on a fresh connection.
 func (s *session) again(rest []waiting) error {
-	if err := s.dial(s.tx.target); err != nil {
+	if err := s.connected(s.tx.target, s.tx.target.Dial); err != nil {
 		return err
 	}
 	s.back.Mail(s.tx.from, s.tx.params, max(s.tx.params.Size, 0))
@@ -334,10 +346,14 @@ func (s *session) rcptReply(i int) {
 		}
 		r = ownable(got)
 	}
+	lost := t.refusal.Code == 0 && s.back != nil && s.back.Stale()
 	if t.refusal.Code != 0 { // of MAIL, or a fault: what the backend says to RCPT then says nothing
 		r = t.refusal
 	}
 	rc := &t.rcpts[i]
+	if lost { // a 421: for this recipient its own words, for the transaction the end
+		t.refusal = replyLost
+	}
 	rc.rec.Backend, rc.rec.BackendReply = t.target.Name(), policy.Reply(r)
 	s.run.Answered(rc.box, policy.Reply(r))
 	if r.Class() == 2 {
@@ -384,10 +400,10 @@ func (s *session) abortBackend() {
 	}
 }
 
-// dropBackend lets go of the backend connection.
+// dropBackend lets go of the backend connection; another session may use it.
 func (s *session) dropBackend() {
 	if s.back != nil {
-		s.back.Quit()
+		s.back.Release()
 		s.back = nil
 	}
 }

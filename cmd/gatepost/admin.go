@@ -21,6 +21,11 @@ func startAdmin(address string, d *daemon) (stop func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("admin: listen on %s: %w", address, err)
 	}
+	return serveAdmin(ln, d), nil
+}
+
+// serveAdmin is startAdmin on a listener at hand.
+func serveAdmin(ln net.Listener, d *daemon) (stop func()) {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(d.metrics.registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", d.healthz)
@@ -35,7 +40,7 @@ func startAdmin(address string, d *daemon) (stop func(), err error) {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		srv.Shutdown(ctx)
-	}, nil
+	}
 }
 
 // healthz says 200 while a backend can be reached, 503 while none can.

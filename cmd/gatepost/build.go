@@ -6,6 +6,7 @@ import (
 	"hash/fnv"
 	"reflect"
 	"strconv"
+	"strings"
 	"time"
 
 	"gatepost/checks"
@@ -78,7 +79,7 @@ func backendSettings(c *config.Config, b config.Backend) backend.Settings {
 
 // buildPolicy sets the checks up in the order of the config.
 func buildPolicy(c *config.Config) *policy.Policy {
-	p := &policy.Policy{Mode: c.Mode, Soft: c.Policy.Soft, Contact: c.Policy.Contact, Scopes: scopes(c)}
+	p := &policy.Policy{Mode: c.Mode, Soft: c.Policy.Soft, Contact: c.Policy.Contact, Scopes: scopes(c), Rules: rules(c)}
 	entries := map[string]checks.Entry{}
 	for _, e := range checks.Table() {
 		entries[e.Name] = e
@@ -89,7 +90,7 @@ func buildPolicy(c *config.Config) *policy.Policy {
 		p.Slots = append(p.Slots, slot(c, k, e))
 		fmt.Fprintf(hash, "%s %v %v %+v\n", k.Name, k.Mode, k.On, k.Settings)
 	}
-	fmt.Fprintf(hash, "%v %v %v", c.Mode, c.Policy.Soft, c.Domains)
+	fmt.Fprintf(hash, "%v %v %+v %+v", c.Mode, c.Policy.Soft, c.Domains, c.Rules)
 	p.Hash = strconv.FormatUint(hash.Sum64(), 36)
 	return p
 }
@@ -107,6 +108,22 @@ func slot(c *config.Config, k config.Check, e checks.Entry) policy.Slot {
 		s.WhereOn[o] = where(c, path+".on."+string(o))
 	}
 	return s
+}
+
+// rules are the exceptions, in file order.
+func rules(c *config.Config) []policy.Rule {
+	var rs []policy.Rule
+	for _, u := range c.Rules {
+		r := policy.Rule{Name: u.Name, Allow: u.Action == "allow", Client: u.Client, Helo: u.Helo, Sender: u.Sender, SenderDomain: u.SenderDomain,
+			Recipient: u.Recipient, FromDomain: u.FromDomain, Skip: u.Skip, Expires: u.Expires, Where: where(c, config.Path("rule", u.Name))}
+		for _, p := range []policy.Proof{policy.ProofSPF, policy.ProofDKIM} {
+			if strings.Contains(u.Proof, string(p)) {
+				r.Proof = append(r.Proof, p)
+			}
+		}
+		rs = append(rs, r)
+	}
+	return rs
 }
 
 // scopes are the overrides for some recipients.

@@ -21,8 +21,7 @@ type opened struct {
 func openListeners(c *config.Config) ([]opened, error) {
 	var all []opened
 	for _, l := range c.Listen {
-		of := &proxy.Listener{Name: l.Name, ImplicitTLS: l.TLS == "implicit", NoTLS: l.TLS == "none",
-			ProxyFrom: l.ProxyProtocolFrom, XClientFrom: l.XclientFrom}
+		of := engineListener(l)
 		for _, a := range l.Address {
 			lns, err := openAddress(a)
 			if err != nil {
@@ -37,6 +36,12 @@ func openListeners(c *config.Config) ([]opened, error) {
 		}
 	}
 	return all, nil
+}
+
+// engineListener is a listener of the config as the engine wants it.
+func engineListener(l config.Listener) *proxy.Listener {
+	return &proxy.Listener{Name: l.Name, ImplicitTLS: l.TLS == "implicit", NoTLS: l.TLS == "none",
+		ProxyFrom: l.ProxyProtocolFrom, XClientFrom: l.XclientFrom, Early: l.Early}
 }
 
 // openAddress opens "host:port", or takes the sockets that systemd handed over under a name.

@@ -57,16 +57,41 @@ func rootCommand() *cobra.Command {
 		Short:         "An inbound SMTP proxy: it judges mail in the session, and has no queue",
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		RunE: func(c *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usageError{fmt.Errorf("unknown command %q for \"gatepost\"", args[0])}
-			}
-			return c.Help()
-		},
+		Args:          knownCommand,
+		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w\nSee '%s --help'.", err, c.CommandPath())}
 	})
-	root.AddCommand(serveCommand(), checkCommand(), initCommand(), versionCommand(), manCommand())
+	root.AddCommand(demoCommand(), serveCommand(), checkCommand(), initCommand(), versionCommand(), manCommand())
+	root.InitDefaultCompletionCmd()
+	strictArgs(root)
 	return root
+}
+
+// knownCommand refuses what is the name of no command.
+func knownCommand(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	err := fmt.Errorf("unknown command %q", args[0])
+	if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+		err = fmt.Errorf("%w; did you mean %q?", err, near[0])
+	}
+	return err
+}
+
+// strictArgs makes it a usageError when a command is given arguments that it does not take.
+func strictArgs(c *cobra.Command) {
+	if check := c.Args; check != nil {
+		c.Args = func(c *cobra.Command, args []string) error {
+			if err := check(c, args); err != nil {
+				return usageError{fmt.Errorf("%w\nSee '%s --help'.", err, c.CommandPath())}
+			}
+			return nil
+		}
+	}
+	for _, sub := range c.Commands() {
+		strictArgs(sub)
+	}
 }

@@ -75,8 +75,9 @@ type daemon struct {
 	server  *proxy.Server
 	journal *journal.Lines
 	metrics *metrics
-	stop    context.CancelFunc // of what belongs to the settings in force
-	known   map[string]known   // backends in use, by name
+	told    func(*policy.Record) // hears of each record too; nil for nobody
+	stop    context.CancelFunc   // of what belongs to the settings in force
+	known   map[string]known     // backends in use, by name
 }
 
 func serve(c *config.Config, f serveFlags) error {
@@ -136,6 +137,9 @@ func (d *daemon) record(r *policy.Record) {
 	d.metrics.observe(r)
 	if d.journal != nil {
 		d.journal.Append(r)
+	}
+	if d.told != nil {
+		d.told(r)
 	}
 }
 

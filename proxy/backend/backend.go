@@ -30,6 +30,9 @@ type Backend struct {
 	addresses []state // one for each of settings.Addresses
 	caps      smtp.Caps
 	known     bool
+	idle      []*Conn // released; the one that has waited longest first
+	reaper    *time.Timer
+	shut      bool
 }
 
 // New makes a Backend; nothing is opened.
@@ -51,19 +54,19 @@ func (b *Backend) Caps() (caps smtp.Caps, known bool) {
 	return b.caps, b.known
 }
 
-// Open connects, says EHLO (HELO where EHLO is refused), does TLS, and tells of the client. The addresses are tried in
+// Dial connects, says EHLO (HELO where EHLO is refused), does TLS, and tells of the client. The addresses are tried in
 // order; one that failed is passed over for a time that doubles from 1 s to 1 min, unless all are down. The error is a
 // *Fault, that of the last address tried. The context bounds the opening, not the connection; a caller that gives up says
 // nothing of the server's health.
-func (b *Backend) Open(ctx context.Context, c Client) (*Conn, error) {
+func (b *Backend) Dial(ctx context.Context, c Client) (*Conn, error) {
 	l, f := b.open(ctx, &c)
 	if f != nil {
 		return nil, f
 	}
-	return &Conn{backend: b, link: l}, nil
+	return &Conn{backend: b, link: l, born: time.Now()}, nil
 }
 
-// Probe opens a connection as Open does, reads the capabilities and quits. It keeps Caps and Health fresh while there is
+// Probe opens a connection as Dial does, reads the capabilities and quits. It keeps Caps and Health fresh while there is
 // no mail. The server is told of no client. The error is a *Fault.
 func (b *Backend) Probe(ctx context.Context) (smtp.Caps, error) {
 	l, f := b.open(ctx, nil)

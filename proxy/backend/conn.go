@@ -25,7 +25,11 @@ type Conn struct {
 	open    bool      // the server knows of a transaction that did not end with a 2xx to its content
 	midway  bool      // content was not written whole: nothing else may be written
 	finalBy time.Time // see FinalBy
-	closed  *Fault    // what every use gives once the connection is closed; nil before
+	errors  int       // refusals since the last message that was taken
+	born    time.Time
+	since   time.Time // when it was released
+	reused  bool
+	closed  *Fault // what every use gives once the connection is closed; nil before
 }
 
 // command is one that waits to be written or to be replied to.
@@ -145,6 +149,7 @@ func (c *Conn) next(cmd command) (smtp.Reply, *Fault) {
 	}
 	c.read++
 	c.recycle()
+	c.count(cmd.stage, r)
 	return r, c.heard(cmd, r)
 }
 

@@ -101,6 +101,7 @@ func (c *Conn) final() (smtp.Reply, error) {
 		f = nonsense(stageFinal, r, nil)
 	default:
 		c.open = c.open && r.Class() != 2
+		c.count(stageFinal, r)
 		return r, c.ended(stageFinal, r)
 	}
 	f.Unknown = true
