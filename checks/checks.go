@@ -2,21 +2,31 @@
 package checks
 
 import (
+	"log/slog"
+
 	"gatepost/checks/pregreet"
 	"gatepost/policy"
+	"gatepost/resolver"
 )
 
-// Entry is a check that can be set up.
+// Deps are what a check may need beside its settings.
+type Deps struct {
+	Resolver *resolver.Resolver
+	Log      *slog.Logger // for alarms
+}
+
+// Entry is a check that can be set up. New gets the settings as Kind.Settings returned them, filled. A check that holds something is an
+// io.Closer; one that has work in the background has Watch(context.Context).
 type Entry struct {
 	policy.Kind
-	New   func(settings any) policy.Check // settings as Kind.Settings returned them, filled
-	Early bool                            // its refusal is told before the banner
+	New   func(settings any, d Deps) (policy.Check, error)
+	Early bool // its refusal is told before the banner
 }
 
 // Table lists the checks in the order in which a policy runs them unless it says otherwise.
 func Table() []Entry {
 	return []Entry{
-		{Kind: pregreet.Kind(), New: func(any) policy.Check { return pregreet.Check{} }, Early: true},
+		{Kind: pregreet.Kind(), New: func(any, Deps) (policy.Check, error) { return pregreet.Check{}, nil }, Early: true},
 	}
 }
 

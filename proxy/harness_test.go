@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -85,7 +84,8 @@ func (h head) routes(back string) *proxy.Routes {
 
 // policy has the checks of "checks NAME:STAGE:OUTCOME:ACTION:MODE[:early] ..." and the override of "scope DOMAIN CHECK MODE".
 func (h head) policy() *policy.Policy {
-	p := &policy.Policy{Mode: policy.Enforce, Slots: slots(h.text("checks", "")), Soft: h.text("soft", "") == "true"}
+	p := policyOf(h.text("checks", ""))
+	p.Soft = h.text("soft", "") == "true"
 	if f := strings.Fields(h.text("scope", "")); len(f) == 3 {
 		var mode policy.Mode
 		if err := mode.UnmarshalText([]byte(f[2])); err != nil {
@@ -94,6 +94,10 @@ func (h head) policy() *policy.Policy {
 		p.Scopes = map[string]policy.Scope{f[0]: {Modes: map[string]policy.Mode{f[1]: mode}}}
 	}
 	return p
+}
+
+func policyOf(checks string) *policy.Policy {
+	return &policy.Policy{Mode: policy.Enforce, Slots: slots(checks)}
 }
 
 func listener(script *dialogue.Script) *proxy.Listener {
@@ -241,5 +245,3 @@ func (p *running) lastRecord() []byte {
 	return b
 }
 
-// once makes a function that is safe to call twice, as a deferred and as a direct stop.
-func once(f func()) func() { return sync.OnceFunc(f) }

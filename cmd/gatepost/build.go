@@ -4,6 +4,8 @@ import (
 	"crypto/tls"
 	"fmt"
 	"hash/fnv"
+	"io"
+	"log/slog"
 	"reflect"
 	"strconv"
 	"strings"
@@ -15,6 +17,7 @@ import (
 	"gatepost/policy"
 	"gatepost/proxy"
 	"gatepost/proxy/backend"
+	"gatepost/resolver"
 )
 
 // loadConfig reads the config that the flags name.
@@ -26,20 +29,33 @@ func loadConfig(file string) (*config.Config, error) {
 	return c, err
 }
 
-// known is a backend with the settings it was made of. One whose settings have not changed is kept over a reload, with what
-// it has learned of its server.
-type known struct {
-	of       config.Backend
-	hostname string
-	b        *backend.Backend
+// parts are what runs behind the settings. They are kept over a reload where theirs have not changed: connections, counters,
+// caches and stores stay.
+type parts struct {
+	log      *slog.Logger
+	backends map[string]backendPart
+	checks   map[string]checkPart
+	dns      config.DNS
+	resolver *resolver.Resolver
 }
 
-// buildSettings turns a config into what the engine runs on. before are the backends in use, nil for none.
-func buildSettings(c *config.Config, certificate *certificate, before map[string]known) (*proxy.Settings, map[string]known) {
+type backendPart struct {
+	of       config.Backend
+	hostname string
+	*backend.Backend
+}
+
+type checkPart struct {
+	settings any
+	resolver *resolver.Resolver
+	policy.Check
+}
+
+// build turns a config into what the engine runs on. What it replaces is let go of.
+func (p *parts) build(c *config.Config, certificate *certificate) (*proxy.Settings, error) {
 	s := &proxy.Settings{
 		Hostname:     c.Hostname,
 		Routes:       proxy.NewRoutes(),
-		Policy:       buildPolicy(c),
 		RejectBareLF: c.SMTP.BareLF == "reject",
 		Pregreet:     pregreetWait(c),
 		Limits: proxy.Limits{
@@ -53,16 +69,57 @@ func buildSettings(c *config.Config, certificate *certificate, before map[string
 	if certificate != nil {
 		s.TLS = certificate.config()
 	}
-	next := map[string]known{}
+	if err := p.setResolver(c.DNS); err != nil {
+		return nil, err
+	}
+	var err error
+	if s.Policy, err = p.policy(c); err != nil {
+		return nil, err
+	}
+	p.setBackends(c, s.Routes)
+	return s, nil
+}
+
+// setResolver makes the resolver.
+func (p *parts) setResolver(d config.DNS) error {
+	if p.resolver != nil && reflect.DeepEqual(p.dns, d) {
+		return nil
+	}
+	r, err := resolver.New(resolver.Settings{Servers: d.Servers, Timeout: d.Timeout})
+	if err != nil {
+		return fmt.Errorf("dns: %w", err)
+	}
+	p.resolver, p.dns = r, d
+	return nil
+}
+
+// setBackends gives the routes their backends.
+func (p *parts) setBackends(c *config.Config, routes *proxy.Routes) {
+	next := map[string]backendPart{}
 	for _, b := range c.Backends {
-		k, ok := before[b.Name]
+		k, ok := p.backends[b.Name]
 		if !ok || k.hostname != c.Hostname || !reflect.DeepEqual(k.of, b) {
-			k = known{b, c.Hostname, backend.New(backendSettings(c, b))}
+			if ok {
+				k.Close()
+			}
+			k = backendPart{b, c.Hostname, backend.New(backendSettings(c, b))}
 		}
 		next[b.Name] = k
-		s.Routes.Add(k.b, b.Domains...)
+		routes.Add(k.Backend, b.Domains...)
 	}
-	return s, next
+	p.backends = next
+}
+
+// check is one check, set up.
+func (p *parts) check(k config.Check, e checks.Entry) (policy.Check, error) {
+	if old, ok := p.checks[k.Name]; ok && old.resolver == p.resolver && reflect.DeepEqual(old.settings, k.Settings) {
+		return old.Check, nil
+	}
+	made, err := e.New(k.Settings, checks.Deps{Resolver: p.resolver, Log: p.log})
+	if err != nil {
+		return nil, fmt.Errorf("check.%s: %w", k.Name, err)
+	}
+	return made, nil
 }
 
 var (
@@ -77,28 +134,56 @@ func backendSettings(c *config.Config, b config.Backend) backend.Settings {
 	}
 }
 
-// buildPolicy sets the checks up in the order of the config.
-func buildPolicy(c *config.Config) *policy.Policy {
-	p := &policy.Policy{Mode: c.Mode, Soft: c.Policy.Soft, Contact: c.Policy.Contact, Scopes: scopes(c), Rules: rules(c)}
+// policy sets the checks up in the order of the config. Those that are no longer used are closed.
+func (p *parts) policy(c *config.Config) (*policy.Policy, error) {
+	pol := &policy.Policy{Mode: c.Mode, Soft: c.Policy.Soft, Contact: c.Policy.Contact, Scopes: scopes(c), Rules: rules(c)}
 	entries := map[string]checks.Entry{}
 	for _, e := range checks.Table() {
 		entries[e.Name] = e
 	}
+	next := map[string]checkPart{}
 	hash := fnv.New64a()
 	for _, k := range c.Checks {
-		e := entries[k.Name]
-		p.Slots = append(p.Slots, slot(c, k, e))
+		made, err := p.check(k, entries[k.Name])
+		if err != nil {
+			return nil, err
+		}
+		next[k.Name] = checkPart{k.Settings, p.resolver, made}
+		pol.Slots = append(pol.Slots, slot(c, k, entries[k.Name], made))
 		fmt.Fprintf(hash, "%s %v %v %+v\n", k.Name, k.Mode, k.On, k.Settings)
 	}
 	fmt.Fprintf(hash, "%v %v %+v %+v", c.Mode, c.Policy.Soft, c.Domains, c.Rules)
-	p.Hash = strconv.FormatUint(hash.Sum64(), 36)
-	return p
+	pol.Hash = strconv.FormatUint(hash.Sum64(), 36)
+	for name, old := range p.checks {
+		if next[name].Check != old.Check {
+			closeCheck(old.Check)
+		}
+	}
+	p.checks = next
+	return pol, nil
+}
+
+// closeCheck lets go of what a check holds, such as a store. Sessions that began with it may still ask it.
+func closeCheck(c policy.Check) {
+	if c, ok := c.(io.Closer); ok {
+		c.Close()
+	}
+}
+
+// close lets go of everything.
+func (p *parts) close() {
+	for _, c := range p.checks {
+		closeCheck(c.Check)
+	}
+	for _, b := range p.backends {
+		b.Close()
+	}
 }
 
 // slot is one check in its place, with the lines of the config that set it up.
-func slot(c *config.Config, k config.Check, e checks.Entry) policy.Slot {
+func slot(c *config.Config, k config.Check, e checks.Entry, made policy.Check) policy.Slot {
 	path := config.Path("check", k.Name)
-	s := policy.Slot{Check: e.New(k.Settings), Mode: k.Mode, Early: e.Early, Actions: map[policy.Outcome]policy.Action{},
+	s := policy.Slot{Check: made, Mode: k.Mode, Early: e.Early, Actions: map[policy.Outcome]policy.Action{},
 		Where: where(c, path), WhereOn: map[policy.Outcome]string{}}
 	for o, a := range e.Outcomes {
 		s.Actions[o] = a

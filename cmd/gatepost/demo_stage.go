@@ -117,7 +117,8 @@ func (st *stage) startProxy() error {
 	if err != nil {
 		return err
 	}
-	d := &daemon{log: newLogger(c.Log, os.Stderr), told: st.took}
+	log := newLogger(c.Log, os.Stderr)
+	d := &daemon{log: log, told: st.took, parts: parts{log: log}}
 	if d.journal, err = journal.OpenLines(c.Journal.File, d.log); err != nil {
 		return err
 	}

@@ -77,13 +77,14 @@ type daemon struct {
 	metrics *metrics
 	told    func(*policy.Record) // hears of each record too; nil for nobody
 	stop    context.CancelFunc   // of what belongs to the settings in force
-	known   map[string]known     // backends in use, by name
+	parts   parts
 }
 
 func serve(c *config.Config, f serveFlags) error {
 	out := newLogWriter(os.Stderr)
 	defer out.Close()
-	d := &daemon{flags: f, log: newLogger(c.Log, out)}
+	log := newLogger(c.Log, out)
+	d := &daemon{flags: f, log: log, parts: parts{log: log}}
 	lns, err := openListeners(c)
 	if err != nil {
 		return err
@@ -112,8 +113,10 @@ func (d *daemon) apply(c *config.Config) error {
 	if err != nil {
 		return err
 	}
-	settings, known := buildSettings(c, cert, d.known)
-	d.known = known
+	settings, err := d.parts.build(c, cert)
+	if err != nil {
+		return err
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	if d.stop != nil {
 		d.stop()
@@ -121,6 +124,11 @@ func (d *daemon) apply(c *config.Config) error {
 	d.stop = stop
 	if cert != nil {
 		go cert.watch(ctx, 30*time.Second)
+	}
+	for _, k := range d.parts.checks {
+		if w, ok := k.Check.(interface{ Watch(context.Context) }); ok {
+			go w.Watch(ctx)
+		}
 	}
 	d.probeAll(ctx, settings.Routes.Backends())
 	d.metrics.use(settings.Routes.Backends(), cert)
@@ -246,4 +254,5 @@ func (d *daemon) drain(signals <-chan os.Signal, first os.Signal) {
 		d.log.Warn("sessions were cut off", "error", err)
 	}
 	d.stop()
+	d.parts.close()
 }
