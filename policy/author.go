@@ -149,16 +149,15 @@ func (p *fromParser) list() ([]Mailbox, error) {
 // mailbox reads mailbox (RFC 5322 section 3.4) and the comments around it.
 func (p *fromParser) mailbox() (box Mailbox, err error) {
 	p.skip()
-	start, end, words := p.i, p.i, 0
+	start, words := p.i, 0
 	for p.word() {
-		end = p.i
 		words++
 		p.skip()
 	}
 	switch c := p.peek(); {
 	case c == '<':
 		box = p.angle()
-	case c == '@' && words == 1 && p.i == end:
+	case c == '@' && words == 1:
 		p.i = start
 		box = p.bare()
 	case c == ':' && words > 0 && strings.HasSuffix(strings.TrimRight(p.text, " \t"), ";"):

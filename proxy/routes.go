@@ -103,11 +103,11 @@ func canonicalDomain(s string) (string, bool) {
 	return a, true
 }
 
-// mailbox is an address for the policy; a domain that is no valid name stays as it was written, in lower case.
+// mailbox is an address for the policy; a domain that is no valid name stays as it was written: lowered, some would turn into another name.
 func mailbox(a smtp.Address) policy.Mailbox {
 	d, ok := canonicalDomain(a.Domain)
 	if !ok {
-		d = strings.ToLower(a.Domain)
+		d = a.Domain
 	}
 	return policy.Mailbox{Local: a.Unquoted(), Domain: d}
 }
