@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"gatepost/internal/mailsink"
 	"gatepost/proxy"
 	"gatepost/proxy/backend"
 )
@@ -120,3 +121,26 @@ func eventually(t testing.TB, what string, ok func() bool) {
 
 // listenerPlain is a listener without anything special.
 func listenerPlain() *proxy.Listener { return &proxy.Listener{Name: "smtp"} }
+
+// withSink makes a sink that runs until the test ends, and settings that lead to it.
+func withSink(t testing.TB, sink *mailsink.Server) *proxy.Settings {
+	t.Helper()
+	back, stop, err := mailsink.Listen(sink)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(stop)
+	return behind(t, backend.Settings{Addresses: []string{back}})
+}
+
+// pipe starts a session on a synchronous pipe, and gives the sender's end of it. All of it ends with the test, or its bubble.
+func (p *running) pipe(t testing.TB) *client {
+	t.Helper()
+	ours, theirs := net.Pipe()
+	t.Cleanup(func() {
+		ours.Close()
+		p.closeBackends()
+	})
+	go p.server.ServeConn(theirs, listenerPlain())
+	return newClient(t, ours)
+}

@@ -98,6 +98,7 @@ func (f faultCase) run(t *testing.T) {
 	}
 	c.say("NOOP", "250 ")
 	c.quit()
+	p.stop()
 	f.checkRecord(t, p.all(), sink)
 	eventually(t, "the end of the backend's sessions", func() bool { return sink.Open() == 0 })
 }

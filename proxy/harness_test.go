@@ -157,6 +157,7 @@ type running struct {
 	records chan *policy.Record
 	done    chan struct{}
 	last    *policy.Record
+	routes  *proxy.Routes
 }
 
 func start(t testing.TB, s *proxy.Settings, l *proxy.Listener) *running {
@@ -173,7 +174,7 @@ func start(t testing.TB, s *proxy.Settings, l *proxy.Listener) *running {
 
 // newServer is a server without a listener.
 func newServer(s *proxy.Settings) *running {
-	p := &running{records: make(chan *policy.Record, 1000), done: make(chan struct{})}
+	p := &running{records: make(chan *policy.Record, 1000), done: make(chan struct{}), routes: s.Routes}
 	p.server = proxy.New(s, func(r *policy.Record) { p.records <- r }, slog.New(slog.NewTextHandler(io.Discard, nil)))
 	return p
 }
@@ -188,12 +189,20 @@ func (p *running) dial(t testing.TB) net.Conn {
 	return c
 }
 
-// stop shuts the server down, once.
+// stop shuts the server down, and closes what its backends kept open.
 func (p *running) stop() {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	p.server.Shutdown(ctx)
 	<-p.done
+	p.closeBackends()
+}
+
+// closeBackends closes what the backends kept open for sessions to come.
+func (p *running) closeBackends() {
+	for _, b := range p.routes.Backends() {
+		b.Close()
+	}
 }
 
 // atRest asserts that a server without sessions holds nothing.

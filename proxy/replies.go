@@ -38,7 +38,6 @@ var (
 	replyLoop        = smtp.Reply{Code: 554, Text: "5.4.6 Too many Received fields: the message is looping"}
 	replyNoUTF8      = smtp.Reply{Code: 550, Text: "5.6.7 The server behind takes no addresses outside ASCII"}
 	replyNoBinary    = smtp.Reply{Code: 554, Text: "5.6.3 The server behind takes no binary content"}
-	replyNoTLS       = smtp.Reply{Code: 454, Text: "4.7.0 TLS is not available now"}
 	replyXClient     = smtp.Reply{Code: 550, Text: "5.7.0 XCLIENT is not allowed from your address"}
 	replyLost        = smtp.Reply{Code: 451, Text: "4.4.2 The server behind closed the connection; please try again later"}
 	replyProxyFault  = smtp.Reply{Code: 451, Text: "4.3.0 A fault of this server; please try again later"}

@@ -157,7 +157,8 @@ const lineLimit = 2048
 
 // awaitCommand sets the deadline for the next command; past the end of the session, or on shutdown, it has passed already.
 func (s *session) awaitCommand() error {
-	s.idle.Store(true)
+	under := s.phase == phaseChunk // content under way finishes, also on shutdown
+	s.idle.Store(!under)
 	until := time.Now().Add(s.set.Limits.CommandTimeout)
 	if end := s.began.Add(s.set.Limits.SessionTimeout); end.Before(until) {
 		until = end
@@ -165,7 +166,7 @@ func (s *session) awaitCommand() error {
 	if err := s.conn.SetReadDeadline(until); err != nil {
 		return err
 	}
-	if s.srv.closing.Load() {
+	if s.srv.closing.Load() && !under {
 		return s.conn.SetReadDeadline(aLongTimeAgo)
 	}
 	return nil

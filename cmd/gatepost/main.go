@@ -61,7 +61,7 @@ func rootCommand() *cobra.Command {
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return usageError{fmt.Errorf("%w\nSee '%s --help'.", err, c.CommandPath())}
+		return usageError{fmt.Errorf("%w (see '%s --help')", err, c.CommandPath())}
 	})
 	root.AddCommand(demoCommand(), serveCommand(), checkCommand(), initCommand(), versionCommand(), manCommand())
 	root.InitDefaultCompletionCmd()
@@ -76,7 +76,7 @@ func knownCommand(c *cobra.Command, args []string) error {
 	}
 	err := fmt.Errorf("unknown command %q", args[0])
 	if near := c.SuggestionsFor(args[0]); len(near) > 0 {
-		err = fmt.Errorf("%w; did you mean %q?", err, near[0])
+		err = fmt.Errorf("%w, did you mean %q", err, near[0])
 	}
 	return err
 }
@@ -86,7 +86,7 @@ func strictArgs(c *cobra.Command) {
 	if check := c.Args; check != nil {
 		c.Args = func(c *cobra.Command, args []string) error {
 			if err := check(c, args); err != nil {
-				return usageError{fmt.Errorf("%w\nSee '%s --help'.", err, c.CommandPath())}
+				return usageError{fmt.Errorf("%w (see '%s --help')", err, c.CommandPath())}
 			}
 			return nil
 		}

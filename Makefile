@@ -1,0 +1,47 @@
+# The tests want Go, and for test and interop the Debian packages of internal/interop/setup.sh.
+FUZZ_SECONDS ?= 5
+FUZZ_TOTAL   ?= 180
+
+.PHONY: build test check unit fuzz interop clean
+
+# build makes ./gatepost.
+build:
+	CGO_ENABLED=0 go build -trimpath -o gatepost ./cmd/gatepost
+
+# test is all that must pass before a release: installs what is missing, then checks, unit tests, fuzz smoke, interop.
+test:
+	./internal/interop/setup.sh
+	$(MAKE) check unit fuzz interop
+
+# check is what can be seen without running: vet, staticcheck, gofmt.
+check:
+	go vet -tags interop ./...
+	go tool staticcheck -tags interop ./...
+	@unformatted=$$(gofmt -l $$(go list -f '{{.Dir}}' ./...)); \
+	[ -z "$$unformatted" ] || { echo "gofmt would change: $$unformatted"; exit 1; }
+
+# unit runs the tests that need nothing but Go.
+unit:
+	go test -race -shuffle=on ./...
+
+# fuzz runs each fuzz target for FUZZ_SECONDS, or less where all would take more than FUZZ_TOTAL seconds together.
+fuzz:
+	@set -eu; packages=$$(go list ./...); targets=; n=0; \
+	for p in $$packages; do \
+		list=$$(go test -list '^Fuzz' $$p); \
+		for f in $$(echo "$$list" | grep '^Fuzz' || true); do targets="$$targets $$p:$$f"; n=$$((n + 1)); done; \
+	done; \
+	[ $$n -gt 0 ] || { echo "no fuzz target was found"; exit 1; }; \
+	each=$$(($(FUZZ_TOTAL) / n)); [ $$each -lt $(FUZZ_SECONDS) ] || each=$(FUZZ_SECONDS); [ $$each -gt 0 ] || each=1; \
+	for t in $$targets; do \
+		echo "fuzz $${t#*:} for $${each}s"; \
+		go test -run '^$$' -fuzz "^$${t#*:}\$$" -fuzztime "$${each}s" "$${t%%:*}"; \
+	done
+
+# interop runs the binary among real mail programs; what is missing is skipped, or fails where CI=true.
+interop:
+	go test -tags interop -count=1 -timeout 20m -v ./internal/interop/...
+
+# clean removes what the other targets made.
+clean:
+	rm -rf gatepost .cache

@@ -1,0 +1,159 @@
+//go:build interop
+
+package interop
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"slices"
+	"strings"
+	"testing"
+
+	"gatepost/internal/mailsink"
+)
+
+// oddBodies are contents that a careless proxy would change.
+func oddBodies() map[string]string {
+	octets := make([]byte, 0, 256)
+	for b := 1; b < 256; b++ { // NUL is refused
+		if b != '\r' && b != '\n' {
+			octets = append(octets, byte(b))
+		}
+	}
+	return map[string]string{
+		"every octet":      string(octets) + "\r\n",
+		"dots":             ".\r\n..\r\n...\r\n.a\r\n. \r\n\t.\r\n",
+		"empty lines":      "\r\n\r\n\r\nx\r\n\r\n",
+		"trailing space":   "x \t \r\n \r\n\t\r\n",
+		"lines of 900":     strings.Repeat(strings.Repeat("x", 900)+"\r\n", 40),
+		"no body":          "",
+		"From line":        "From me to you\r\n>From you\r\n",
+		"looks like SMTP":  "QUIT\r\nMAIL FROM:<a@b.test>\r\nBDAT 5 LAST\r\n",
+		"invalid UTF-8":    "\xc3\x28\xff\xfe\xed\xa0\x80\r\n",
+		"300 KB of 8 bits": strings.Repeat("Größe und Länge, ÄÖÜ 漢字\r\n", 10_000),
+	}
+}
+
+// Octet for octet, before a backend that keeps exactly what it was given; with DATA and BDAT on both sides.
+func TestSameOctets(t *testing.T) {
+	for _, backend := range []struct {
+		name       string
+		extensions []string
+	}{
+		{"DATA behind", without("CHUNKING", mailsink.DefaultExtensions())},
+		{"BDAT behind", mailsink.DefaultExtensions()},
+	} {
+		t.Run(backend.name, func(t *testing.T) {
+			sink := &mailsink.Server{Extensions: backend.extensions}
+			addr, stop, err := mailsink.Listen(sink)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer stop()
+			p := startProxy(t, settings{backend: addr})
+			for name, body := range oddBodies() {
+				t.Run(name, func(t *testing.T) { sameOctets(t, p, sink, body) })
+			}
+			long := strings.Repeat("y", 100_000) + "\r\n"
+			t.Run("a line of 100 KB", func(t *testing.T) { sameOctets(t, p, sink, long) })
+		})
+	}
+}
+
+func without(word string, from []string) []string {
+	return slices.DeleteFunc(from, func(s string) bool { return s == word })
+}
+
+func sameOctets(t *testing.T, p *proxy, sink *mailsink.Server, body string) {
+	t.Helper()
+	for _, chunk := range []int{0, 1 << 20, 333} {
+		m := newMail("amy@" + domain).withBody(body)
+		m.params, m.chunk = " BODY=8BITMIME", chunk
+		sendFrom(t, p.addr, "", "EHLO client.test", m)
+		all := sink.Messages()
+		if got := below(t, all[len(all)-1].Content, "\r\n"); sha256.Sum256(got) != sha256.Sum256(m.content) {
+			t.Errorf("chunks of %d: %d octets came as %d: %.300q", chunk, len(m.content), len(got), got)
+		}
+	}
+}
+
+// below cuts off what was put on top: all up to and with our Authentication-Results.
+func below(t *testing.T, content []byte, eol string) []byte {
+	t.Helper()
+	_, rest, found := bytes.Cut(content, []byte("Authentication-Results: "+hostname+"; none"+eol))
+	if !found {
+		t.Fatalf("no Authentication-Results of ours in %.600q", content)
+	}
+	return rest
+}
+
+// A message whose last line does not end, as only BDAT can bring it, gets no end where the backend takes BDAT.
+func TestNoFinalLineEnd(t *testing.T) {
+	sink := &mailsink.Server{Extensions: mailsink.DefaultExtensions()}
+	addr, stop, err := mailsink.Listen(sink)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	p := startProxy(t, settings{backend: addr})
+	m := newMail("amy@" + domain).withBody("no end")
+	m.chunk = 1000
+	sendFrom(t, p.addr, "", "EHLO client.test", m)
+	if got := below(t, sink.Messages()[0].Content, "\r\n"); !bytes.Equal(got, m.content) {
+		t.Errorf("got %q, want %q", got, m.content)
+	}
+}
+
+// The same contents through real servers into a Maildir, where lines end in LF.
+func TestSameOctetsInMaildir(t *testing.T) {
+	for _, behind := range []struct {
+		name  string
+		start func(*testing.T) *server
+	}{{"Postfix", startPostfix}, {"Exim", startExim}} {
+		t.Run(behind.name, func(t *testing.T) {
+			s := behind.start(t)
+			p := startProxy(t, settings{backend: s.addr})
+			bodies := oddBodies()
+			bodies["no final line end"] = "no end"
+			for name, body := range bodies {
+				t.Run(name, func(t *testing.T) { sameInMaildir(t, p, s, body) })
+			}
+			t.Run("NUL", func(t *testing.T) { nulIsRefused(t, p) })
+			s.settled(t)
+		})
+	}
+}
+
+func sameInMaildir(t *testing.T, p *proxy, s *server, body string) {
+	t.Helper()
+	m := newMail("amy@" + domain).withBody(body)
+	m.params, m.chunk = " BODY=8BITMIME", 1<<20
+	sendFrom(t, p.addr, "", "EHLO client.test", m)
+	s.expectMail(m)
+	got := below(t, []byte(s.letterOf(t, "amy", m.id)), "\n")
+	want := stored(m.content)
+	if sha256.Sum256(got) != sha256.Sum256(want) {
+		t.Errorf("%d octets came as %d:\n%.600q\nwant\n%.600q", len(want), len(got), got, want)
+	}
+}
+
+// stored is content as a Maildir has it.
+func stored(content []byte) []byte {
+	b := bytes.ReplaceAll(content, []byte("\r\n"), []byte("\n"))
+	if !bytes.HasSuffix(b, []byte("\n")) {
+		b = append(b, '\n')
+	}
+	return b
+}
+
+func nulIsRefused(t *testing.T, p *proxy) {
+	m := newMail("amy@" + domain).withBody("a\x00b\r\n")
+	for _, chunk := range []int{0, 1000} {
+		m.chunk = chunk
+		c := connect(t, p.addr, "")
+		c.must(t, "EHLO client.test", 250)
+		if code, text, err := c.send(m); err != nil || code != 550 || !strings.HasPrefix(text, "5.6.0 ") {
+			t.Errorf("chunks of %d: %d %s (%v), want 550 5.6.0", chunk, code, text, err)
+		}
+	}
+}

@@ -1,0 +1,216 @@
+package proxy_test
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"gatepost/internal/mailsink"
+	"gatepost/policy"
+	"gatepost/proxy"
+	"gatepost/proxy/backend"
+)
+
+// TestConnectionLimit turns away who comes when the server is full, and lets in who comes later (hazard 76).
+func TestConnectionLimit(t *testing.T) {
+	tests := []struct {
+		name   string
+		limits proxy.Limits
+		want   string
+	}{
+		{"in all", proxy.Limits{Connections: 1}, "421 4.3.2 "},
+		{"of one client", proxy.Limits{PerClient: 1}, "421 4.7.0 "},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			s := behind(t, backend.Settings{})
+			s.Limits = test.limits
+			p := start(t, s, listenerPlain())
+			first := p.client(t)
+			second := newClient(t, p.dial(t))
+			second.want(test.want)
+			second.closed()
+			eventually(t, "the record", func() bool { return len(p.records) > 0 })
+			first.quit()
+			eventually(t, "room", func() bool { return p.server.Stats().Open == 0 })
+			p.client(t).quit()
+			p.stop()
+			p.atRest(t)
+			if st := p.server.Stats(); st.Refused != 1 || st.Total != 3 {
+				t.Errorf("%+v, want 1 refused of 3", st)
+			}
+			if n := len(p.all()); n != 3 {
+				t.Errorf("%d records of 3 sessions", n)
+			}
+		})
+	}
+}
+
+// TestIdle ends sessions that wait for too long, and tells them so (hazard 75). Time is that of the bubble.
+func TestIdle(t *testing.T) {
+	tests := []struct {
+		name string
+		play func(c *client)
+		want string
+		at   time.Duration
+	}{
+		{"silent from the start", func(*client) {}, "421 4.4.2 ", 5 * time.Minute},
+		{"a byte a second", func(c *client) { drip(c, 300, time.Second) }, "421 4.4.2 ", 5 * time.Minute},
+		{"never idle, and never done", func(c *client) {
+			for range 14 {
+				time.Sleep(4*time.Minute + time.Second)
+				c.say("NOOP", "250 ")
+			}
+		}, "421 4.4.2 ", time.Hour},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newServer(behind(t, backend.Settings{}))
+				began := time.Now()
+				c := p.pipe(t)
+				c.want("220 ")
+				test.play(c)
+				c.want(test.want)
+				if took := time.Since(began); took != test.at {
+					t.Errorf("it took %v, want %v", took, test.at)
+				}
+				c.closed()
+				synctest.Wait()
+				p.atRest(t)
+			})
+		})
+	}
+}
+
+// drip sends n bytes of an endless command, one at a time, in the background.
+func drip(c *client, n int, wait time.Duration) {
+	go func() {
+		for range n {
+			if _, err := c.conn.Write([]byte{'x'}); err != nil {
+				return
+			}
+			time.Sleep(wait)
+		}
+	}()
+}
+
+// TestSlowContent ends a session whose content does not come on: nothing of what would follow runs as a command (hazards 24, 75).
+func TestSlowContent(t *testing.T) {
+	tests := []struct {
+		name string
+		send func(c *client)
+		at   time.Duration
+	}{
+		{"silent in the middle", func(c *client) { c.send("Subject: x\r\n\r\nhalf") }, 3 * time.Minute},
+		{"silent from the start", func(*client) {}, 3 * time.Minute},
+		{"a byte a second: the average counts once a block's time is over", func(c *client) { drip(c, 1000, time.Second) }, 3 * time.Minute},
+		{"a block every two minutes, of enough octets: the whole has its time too", func(c *client) {
+			go func() {
+				for range 30 {
+					if _, err := c.conn.Write([]byte(strings.Repeat("a line of the body\r\n", 4000))); err != nil {
+						return
+					}
+					time.Sleep(2 * time.Minute)
+				}
+			}()
+		}, 30 * time.Minute},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			sink := &mailsink.Server{Extensions: []string{"PIPELINING"}}
+			s := withSink(t, sink) // outside of the bubble: its time is the real one
+			s.Limits.HeaderSize = 1 << 30
+			synctest.Test(t, func(t *testing.T) {
+				p := newServer(fresh(s))
+				c := p.pipe(t)
+				c.want("220 ")
+				c.envelope()
+				began := time.Now()
+				test.send(c)
+				c.want("421 4.4.2 ")
+				if took := time.Since(began); took != test.at {
+					t.Errorf("it took %v, want %v", took, test.at)
+				}
+				c.closed()
+				synctest.Wait()
+				p.atRest(t)
+				if r := p.record(); r.End != policy.EndLost || len(r.Faults) != 1 || r.Faults[0] != "too-slow" {
+					t.Errorf("record %+v", r)
+				}
+			})
+			if sink.Committed() != 0 {
+				t.Error("a message was committed")
+			}
+		})
+	}
+}
+
+// fresh is the settings with a policy made here: what a bubble waits for must be of the bubble.
+func fresh(s *proxy.Settings) *proxy.Settings {
+	c := *s
+	c.Policy = policyOf("")
+	return &c
+}
+
+// TestNeverReads ends a session whose sender takes no replies (hazard 75).
+func TestNeverReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newServer(behind(t, backend.Settings{}))
+		c := p.pipe(t)
+		began := time.Now()
+		for p.server.Stats().Open > 0 || time.Since(began) == 0 {
+			time.Sleep(time.Second)
+			if time.Since(began) > time.Hour {
+				t.Fatal("it is still open")
+			}
+		}
+		c.conn.Close()
+		p.atRest(t)
+	})
+}
+
+// TestEndlessLine holds a command line without an end to its limit (hazard 8).
+func TestEndlessLine(t *testing.T) {
+	p := newServer(behind(t, backend.Settings{}))
+	c := p.pipe(t)
+	c.want("220 ")
+	go c.conn.Write([]byte(strings.Repeat("x", 1<<20)))
+	c.want("500 5.5.2 ")
+	c.closed()
+}
+
+// TestLongHelo: a name of 10 kB is refused, and the session with it (hazard 21).
+func TestLongHelo(t *testing.T) {
+	p := newServer(behind(t, backend.Settings{}))
+	c := p.pipe(t)
+	c.want("220 ")
+	c.say("EHLO "+strings.Repeat("a.", 150), "501 5.5.4 ")
+	go c.conn.Write([]byte("EHLO " + strings.Repeat("a", 10_000) + "\r\n"))
+	c.want("500 5.5.2 ")
+	c.closed()
+}
+
+// TestSlowBackendIsKept: a backend whose recipients wait for slow content hears from us now and then (RFC 5321 section 4.5.3.2.7).
+func TestSlowBackendIsKept(t *testing.T) {
+	sink := &mailsink.Server{Extensions: []string{"PIPELINING"}}
+	s := withSink(t, sink)
+	synctest.Test(t, func(t *testing.T) {
+		p := newServer(fresh(s))
+		c := p.pipe(t)
+		c.want("220 ")
+		c.envelope()
+		c.send("Subject: x\r\n\r\n")
+		for range 5 {
+			c.send(strings.Repeat("a line of the body\r\n", 2000))
+			time.Sleep(61 * time.Second)
+		}
+		c.say("\r\n.", "250 ")
+		c.quit()
+		synctest.Wait()
+	})
+	if n := strings.Count(strings.Join(sink.Log(), "\n"), "C: NOOP"); n < 4 {
+		t.Errorf("the backend heard from us %d times while it waited", n)
+	}
+}
