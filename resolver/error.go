@@ -1,0 +1,50 @@
+package resolver
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+)
+
+// notFound is the error of a name, or of a type of record, that is not there.
+func notFound(name, text string) *net.DNSError {
+	return &net.DNSError{Err: text, Name: shown(name), IsNotFound: true}
+}
+
+// temporary is the error of everything that may be different later.
+func temporary(name, server, text string) *net.DNSError {
+	return &net.DNSError{Err: text, Name: shown(name), Server: server, IsTemporary: true}
+}
+
+// ended is the error of a context that ended before the answer came; cause is what its Err says.
+func ended(name string, cause error) *net.DNSError {
+	e := temporary(name, "", "given up")
+	e.UnwrapErr = cause
+	if errors.Is(cause, context.DeadlineExceeded) {
+		e.Err, e.IsTimeout = "no answer in time", true
+	}
+	return e
+}
+
+// failed is the error of an exchange with a server, made from the network's or the DNS library's.
+func failed(name, server string, cause error) *net.DNSError {
+	e := temporary(name, server, cause.Error())
+	if errors.Is(cause, os.ErrDeadlineExceeded) || errors.Is(cause, context.DeadlineExceeded) {
+		e.Err, e.IsTimeout = "no answer in time", true
+	}
+	return e
+}
+
+// worse gives the error of a question made of two: what may be different later outweighs what isn't there.
+func worse(a, b error) error {
+	if isTemporary(a) || b == nil {
+		return a
+	}
+	return b
+}
+
+func isTemporary(err error) bool {
+	var e *net.DNSError
+	return errors.As(err, &e) && e.Temporary()
+}

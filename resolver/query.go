@@ -1,0 +1,236 @@
+package resolver
+
+import (
+	"context"
+	"net"
+	"time"
+
+	"github.com/miekg/dns"
+	"golang.org/x/sync/singleflight"
+)
+
+const (
+	// tries is how often a question is sent, over all servers.
+	tries = 3
+	// waitFactor times Settings.InFlight is how many queries may wait for their turn. More fail at once: they would only
+	// wait for their time to run out.
+	waitFactor = 8
+)
+
+// question is what is asked: the key of the cache.
+type question struct {
+	name  string // as of canonical
+	qtype uint16
+}
+
+func (q question) key() string {
+	return string([]byte{byte(q.qtype >> 8), byte(q.qtype)}) + q.name
+}
+
+// freshness says whether an answer past its time will do where no other is to be had.
+type freshness bool
+
+const (
+	orStale   freshness = false
+	onlyFresh freshness = true
+)
+
+// pending is a question under way, or one that is answered already.
+type pending struct {
+	q      question
+	fresh  freshness
+	answer *answer
+	failed *net.DNSError
+	flight <-chan singleflight.Result // nil: answer or failed says it
+}
+
+// lookup gives the answer to a question where it has records.
+func (r *Resolver) lookup(ctx context.Context, name string, qtype uint16) (*answer, error) {
+	return r.records(ctx, r.begin(ctx, name, qtype, orStale))
+}
+
+// records is await for those who take an answer without records for an error.
+func (r *Resolver) records(ctx context.Context, p pending) (*answer, error) {
+	a, err := r.await(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	if a.missing != nil {
+		return nil, a.missing
+	}
+	return a, nil
+}
+
+// begin looks into the cache, and sends the question on its way where that has nothing. It doesn't wait.
+func (r *Resolver) begin(ctx context.Context, name string, qtype uint16, fresh freshness) pending {
+	clean, ok := canonical(name)
+	if !ok {
+		return pending{answer: &answer{missing: notFound(name, "no valid name")}}
+	}
+	p := pending{q: question{clean, qtype}, fresh: fresh}
+	if err := ctx.Err(); err != nil {
+		p.failed = ended(clean, err)
+		return p
+	}
+	var known bool
+	if p.answer, p.failed, known = r.cache.get(p.q, time.Now()); !known {
+		p.flight = r.fly(ctx, p.q)
+	}
+	return p
+}
+
+// await waits for the answer. The error is only ever a temporary one.
+func (r *Resolver) await(ctx context.Context, p pending) (*answer, error) {
+	if p.flight != nil {
+		select {
+		case <-ctx.Done():
+			return nil, ended(p.q.name, ctx.Err())
+		case res := <-p.flight:
+			o := res.Val.(outcome)
+			p.answer, p.failed = o.answer, o.failed
+		}
+	}
+	if p.failed == nil {
+		return p.answer, nil
+	}
+	if p.fresh == orStale && ctx.Err() == nil {
+		if a := r.cache.past(p.q, time.Now()); a != nil {
+			return a, nil
+		}
+	}
+	return nil, p.failed
+}
+
+// outcome is what a flight brings: one of the two.
+type outcome struct {
+	answer *answer
+	failed *net.DNSError
+}
+
+// fly asks the servers, once for all who want to know the same at the same time. So it goes on when the first caller's
+// context ends, but never longer than Settings.Timeout.
+func (r *Resolver) fly(ctx context.Context, q question) <-chan singleflight.Result {
+	return r.flights.DoChan(q.key(), func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.settings.Timeout)
+		defer cancel()
+		if failed := r.acquire(ctx, q); failed != nil {
+			return outcome{failed: failed}, nil
+		}
+		defer func() { <-r.slots }()
+		o := r.resolve(ctx, q)
+		if o.failed != nil {
+			r.cache.fail(q, o.failed, time.Now())
+		} else {
+			r.cache.keep(q, o.answer, time.Now())
+		}
+		return o, nil
+	})
+}
+
+// acquire waits for a free slot.
+func (r *Resolver) acquire(ctx context.Context, q question) *net.DNSError {
+	select {
+	case r.slots <- struct{}{}:
+		return nil
+	default:
+	}
+	defer r.waiting.Add(-1)
+	if r.waiting.Add(1) > int64(waitFactor*cap(r.slots)) {
+		return temporary(q.name, "", "too many queries")
+	}
+	select {
+	case r.slots <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ended(q.name, ctx.Err())
+	}
+}
+
+// resolve asks a question, and once more where the answer is a CNAME record without its target.
+func (r *Resolver) resolve(ctx context.Context, q question) (o outcome) {
+	defer func() {
+		// A fault in reading what a stranger's server has sent costs this answer, not the process.
+		if p := recover(); p != nil {
+			o = outcome{failed: temporary(q.name, "", "unreadable answer")}
+		}
+	}()
+	at := alias{name: q.name, ttl: r.settings.MaxTTL}
+	m, failed := r.step(ctx, q, &at)
+	if failed == nil && dangling(m, at, q.qtype) {
+		m, failed = r.onceMore(ctx, q, &at)
+	}
+	if failed != nil {
+		return outcome{failed: failed}
+	}
+	a, err := distil(m, q, at)
+	if err != nil {
+		return outcome{failed: temporary(q.name, "", err.Error())}
+	}
+	return outcome{answer: a}
+}
+
+// onceMore asks for the target of a CNAME record that came without. A server that leads on and on is left there.
+func (r *Resolver) onceMore(ctx context.Context, q question, at *alias) (*dns.Msg, *net.DNSError) {
+	before := at.hops
+	m, failed := r.step(ctx, q, at)
+	if failed == nil && at.hops > before && dangling(m, *at, q.qtype) {
+		return nil, temporary(q.name, "", errChain.Error())
+	}
+	return m, failed
+}
+
+// step asks for the name that at has come to, and takes at on from there.
+func (r *Resolver) step(ctx context.Context, q question, at *alias) (*dns.Msg, *net.DNSError) {
+	m, failed := r.ask(ctx, question{at.name, q.qtype})
+	if failed != nil {
+		failed.Name = shown(q.name)
+		return nil, failed
+	}
+	if err := at.follow(m.Answer, q.qtype); err != nil {
+		return nil, temporary(q.name, "", err.Error())
+	}
+	return m, nil
+}
+
+// ask sends a question to the servers, one after the other, until one has an answer.
+func (r *Resolver) ask(ctx context.Context, q question) (*dns.Msg, *net.DNSError) {
+	var failed *net.DNSError
+	left := r.inOrder(time.Now())
+	for n := tries; n > 0 && len(left) > 0; n-- {
+		if err := ctx.Err(); err != nil {
+			return nil, ended(q.name, err)
+		}
+		s := left[0]
+		left = left[1:]
+		m, err := r.try(ctx, s, q, n)
+		switch {
+		case err != nil:
+			failed = err
+			left = append(left, s)
+		case m.Rcode == dns.RcodeSuccess || m.Rcode == dns.RcodeNameError:
+			return m, nil
+		default: // It would say the same again.
+			failed = temporary(q.name, s.state.Address, rcodeName(m.Rcode))
+		}
+	}
+	return nil, failed
+}
+
+// try sends a question to one server. It leaves time for the other tries: n are left, this one included.
+func (r *Resolver) try(ctx context.Context, s *server, q question, n int) (*dns.Msg, *net.DNSError) {
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/time.Duration(n))
+		defer cancel()
+	}
+	m, err := r.exchange(ctx, s.addr, q)
+	if err != nil {
+		failed := failed(q.name, s.state.Address, err)
+		s.note(silent, time.Now())
+		r.counts.failure(q.qtype, failed)
+		return nil, failed
+	}
+	s.note(kind(m.Rcode), time.Now())
+	r.counts.answer(q.qtype, m.Rcode)
+	return m, nil
+}

@@ -1,0 +1,124 @@
+package resolver
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+func TestParseServer(t *testing.T) {
+	for text, want := range map[string]string{
+		"192.0.2.53":           "192.0.2.53:53",
+		"192.0.2.53:5353":      "192.0.2.53:5353",
+		"2001:db8::53":         "[2001:db8::53]:53",
+		"[2001:db8::53]":       "[2001:db8::53]:53",
+		"[2001:db8::53]:5353":  "[2001:db8::53]:5353",
+		"fe80::1%eth0":         "[fe80::1%eth0]:53",
+		"":                     "",
+		"dns.example.com":      "",
+		"192.0.2.53:0":         "",
+		"192.0.2.53:70000":     "",
+		"192.0.2.53:":          "",
+		"192.0.2.256":          "",
+		"dns.example.com:5353": "",
+	} {
+		got, err := parseServer(text)
+		if (err != nil) != (want == "") || err == nil && got.String() != want {
+			t.Errorf("%q: got %v, %v; want %q", text, got, err, want)
+		}
+	}
+}
+
+func TestSystemServers(t *testing.T) {
+	for _, c := range []struct{ name, file, want, err string }{
+		{"two", "# ours\nsearch example.com\nnameserver 192.0.2.1\nnameserver 2001:db8::1\n", "[192.0.2.1:53 [2001:db8::1]:53]", ""},
+		{"none", "search example.com\n", "[]", "has no nameserver line"},
+		{"a name", "nameserver dns.example.com\n", "[]", `resolv.conf: DNS server "dns.example.com": want an address`},
+		{"no file", "", "[]", "no DNS server is set, and the system's can't be read"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "resolv.conf")
+			if c.file != "" {
+				if err := os.WriteFile(path, []byte(c.file), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			got, err := serverAddrs(nil, path)
+			if fmt.Sprint(got) != c.want || !strings.Contains(fmt.Sprint(err), c.err) || (err == nil) != (c.err == "") {
+				t.Errorf("got %v, %v", got, err)
+			}
+		})
+	}
+}
+
+func TestNewError(t *testing.T) {
+	_, err := New(Settings{Servers: []string{"192.0.2.1", "localhost"}})
+	if err == nil || !strings.Contains(err.Error(), `"localhost"`) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A silent server is asked last, for a while.
+func TestDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked, dead := "", true
+		r := with(t, 2, Settings{MaxTTL: time.Nanosecond}, func(_ context.Context, s netip.AddrPort, q question) (*dns.Msg, error) {
+			n := s.Addr().As4()[3]
+			asked += fmt.Sprint(n)
+			if n == 1 && dead {
+				return nil, errNetwork
+			}
+			return aRecord(t, q), nil
+		})
+		ask := func(n int, want string, down bool) {
+			t.Helper()
+			asked = ""
+			for i := range n {
+				_, err := r.Addrs(background(), fmt.Sprintf("%d.example", i), IPv4)
+				wantSort(t, err, "ok")
+				time.Sleep(time.Nanosecond)
+			}
+			if got := r.Health()[0].Down; asked != want || got != down {
+				t.Errorf("asked %s, down: %v; want %s, %v", asked, got, want, down)
+			}
+		}
+		ask(downAfter-1, strings.Repeat("12", downAfter-1), false)
+		ask(1, "12", true)
+		ask(3, "222", true)
+		time.Sleep(downFor)
+		ask(2, "122", true) // It had its chance.
+		time.Sleep(downFor)
+		dead = false
+		ask(2, "11", false)
+
+		h := r.Health()
+		if h[0].Address != "192.0.2.1:53" || h[0].Queries != downAfter+3 || h[0].Failed != downAfter+1 || !h[0].Since.Equal(time.Now().Add(-2)) {
+			t.Errorf("got %+v at %v", h[0], time.Now())
+		}
+		if h[1].Failed != 0 || h[1].Down || !h[1].Since.IsZero() {
+			t.Errorf("got %+v", h[1])
+		}
+	})
+}
+
+// A stranger whose domain gives SERVFAIL can't take a server down.
+func TestServFailIsNotDown(t *testing.T) {
+	r := with(t, 1, Settings{}, func(_ context.Context, _ netip.AddrPort, q question) (*dns.Msg, error) {
+		return reply(t, q, dns.RcodeServerFailure), nil
+	})
+	for i := range 3 * downAfter {
+		_, err := r.TXT(background(), fmt.Sprintf("%d.example", i))
+		wantSort(t, err, "temporary")
+	}
+	if h := r.Health()[0]; h.Down || h.Failed != 3*downAfter {
+		t.Errorf("got %+v", h)
+	}
+}
