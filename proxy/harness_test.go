@@ -253,4 +253,3 @@ func (p *running) lastRecord() []byte {
 	}
 	return b
 }
-

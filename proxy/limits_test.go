@@ -56,7 +56,7 @@ func TestIdle(t *testing.T) {
 		at   time.Duration
 	}{
 		{"silent from the start", func(*client) {}, "421 4.4.2 ", 5 * time.Minute},
-		{"a byte a second", func(c *client) { drip(c, 300, time.Second) }, "421 4.4.2 ", 5 * time.Minute},
+		{"a byte a second", func(c *client) { c.background("x", 400, time.Second) }, "421 4.4.2 ", 5 * time.Minute},
 		{"never idle, and never done", func(c *client) {
 			for range 14 {
 				time.Sleep(4*time.Minute + time.Second)
@@ -84,11 +84,14 @@ func TestIdle(t *testing.T) {
 	}
 }
 
-// drip sends n bytes of an endless command, one at a time, in the background.
-func drip(c *client, n int, wait time.Duration) {
+// background sends text n times, with a wait behind each, while the test goes on; it ends with the connection.
+func (c *client) background(text string, n int, wait time.Duration) {
+	done := make(chan struct{})
+	c.t.Cleanup(func() { <-done })
 	go func() {
+		defer close(done)
 		for range n {
-			if _, err := c.conn.Write([]byte{'x'}); err != nil {
+			if _, err := c.conn.Write([]byte(text)); err != nil {
 				return
 			}
 			time.Sleep(wait)
@@ -105,16 +108,9 @@ func TestSlowContent(t *testing.T) {
 	}{
 		{"silent in the middle", func(c *client) { c.send("Subject: x\r\n\r\nhalf") }, 3 * time.Minute},
 		{"silent from the start", func(*client) {}, 3 * time.Minute},
-		{"a byte a second: the average counts once a block's time is over", func(c *client) { drip(c, 1000, time.Second) }, 3 * time.Minute},
+		{"a byte a second: the average counts once a block's time is over", func(c *client) { c.background("x", 1000, time.Second) }, 3 * time.Minute},
 		{"a block every two minutes, of enough octets: the whole has its time too", func(c *client) {
-			go func() {
-				for range 30 {
-					if _, err := c.conn.Write([]byte(strings.Repeat("a line of the body\r\n", 4000))); err != nil {
-						return
-					}
-					time.Sleep(2 * time.Minute)
-				}
-			}()
+			c.background(strings.Repeat("a line of the body\r\n", 4000), 30, 2*time.Minute)
 		}, 30 * time.Minute},
 	}
 	for _, test := range tests {
@@ -212,5 +208,39 @@ func TestSlowBackendIsKept(t *testing.T) {
 	})
 	if n := strings.Count(strings.Join(sink.Log(), "\n"), "C: NOOP"); n < 4 {
 		t.Errorf("the backend heard from us %d times while it waited", n)
+	}
+}
+
+// TestNoAddress: clients without an address, as on a socket in the file system, are not all one client that never leaves.
+func TestNoAddress(t *testing.T) {
+	s := behind(t, backend.Settings{})
+	s.Limits.PerClient = 2
+	p := newServer(s)
+	for range 5 {
+		c := p.pipe(t)
+		c.want("220 ")
+		c.quit()
+	}
+}
+
+// TestShutdownBetweenChunks: content that comes by BDAT is under way between two chunks too (hazard 83).
+func TestShutdownBetweenChunks(t *testing.T) {
+	sink := &mailsink.Server{Extensions: mailsink.DefaultExtensions()}
+	p := start(t, withSink(t, sink), listenerPlain())
+	c := p.client(t)
+	c.say("EHLO client.example", "250")
+	c.say("MAIL FROM:<a@client.example>", "250 ")
+	c.say("RCPT TO:<amy@example.com>", "250 ")
+	c.send("BDAT 6\r\nA: b\r\n")
+	c.want("250 ")
+	go p.stop()
+	<-p.done // shutdown is under way
+	c.say("BDAT 2 LAST\r\n", "250 ")
+	c.want("421 4.3.2 ")
+	c.closed()
+	eventually(t, "the end", func() bool { return p.server.Stats().Open == 0 })
+	p.atRest(t)
+	if n := sink.Committed(); n != 1 {
+		t.Errorf("%d messages committed, want 1", n)
 	}
 }

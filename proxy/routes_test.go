@@ -116,7 +116,7 @@ func TestMailbox(t *testing.T) {
 		{"the null path", "", "", ""},
 		{"quotes are no part of the name", `"a b"`, "X.example", "a b@x.example"},
 		{"A-labels", "u", "bücher.example", "u@xn--bcher-kva.example"},
-		{"no name: as it is, in lower case", "u", "A\u200d..Ü", "u@a\u200d..ü"},
+		{"no name: as it is, for in lower case it might be another", "u", "A\u200d..Ü", "u@A\u200d..Ü"},
 	}
 	for _, test := range tests {
 		if got := mailbox(smtp.Address{Local: test.local, Domain: test.domain}).String(); got != test.want {
