@@ -4,7 +4,17 @@ package checks
 import (
 	"log/slog"
 
+	"gatepost/checks/dkim"
+	"gatepost/checks/dmarc"
+	"gatepost/checks/dnsbl"
+	"gatepost/checks/headers"
+	"gatepost/checks/helo"
 	"gatepost/checks/pregreet"
+	"gatepost/checks/ratelimit"
+	"gatepost/checks/rdns"
+	"gatepost/checks/senderdomain"
+	"gatepost/checks/size"
+	"gatepost/checks/spf"
 	"gatepost/policy"
 	"gatepost/resolver"
 )
@@ -12,11 +22,12 @@ import (
 // Deps are what a check may need beside its settings.
 type Deps struct {
 	Resolver *resolver.Resolver
-	Log      *slog.Logger // for alarms
+	Log      *slog.Logger    // for alarms
+	Rates    ratelimit.Store // one for all, over reloads
 }
 
-// Entry is a check that can be set up. New gets the settings as Kind.Settings returned them, filled. A check that holds something is an
-// io.Closer; one that has work in the background has Watch(context.Context).
+// Entry is a check that can be set up. New gets the settings as Kind.Settings returned them, filled. A check that holds something
+// is an io.Closer; one that has work in the background has Watch(context.Context).
 type Entry struct {
 	policy.Kind
 	New   func(settings any, d Deps) (policy.Check, error)
@@ -26,8 +37,33 @@ type Entry struct {
 // Table lists the checks in the order in which a policy runs them unless it says otherwise.
 func Table() []Entry {
 	return []Entry{
-		{Kind: pregreet.Kind(), New: func(any, Deps) (policy.Check, error) { return pregreet.Check{}, nil }, Early: true},
+		of(ratelimit.Kind(), func(s *ratelimit.Settings, d Deps) policy.Check { return ratelimit.New(s, d.Rates) }),
+		early(of(pregreet.Kind(), func(*pregreet.Settings, Deps) policy.Check { return pregreet.Check{} })),
+		of(rdns.Kind(), func(_ any, d Deps) policy.Check { return rdns.New(d.Resolver) }),
+		of(dnsbl.Kind(), func(s *dnsbl.Settings, d Deps) policy.Check { return dnsbl.New(s, d.Resolver, d.Log) }),
+		of(helo.Kind(), func(s *helo.Settings, d Deps) policy.Check { return helo.New(s, d.Resolver) }),
+		of(dnsbl.DomainKind(), func(s *dnsbl.DomainSettings, d Deps) policy.Check { return dnsbl.NewDomain(s, d.Resolver, d.Log) }),
+		of(spf.Kind(), func(s *spf.Settings, d Deps) policy.Check { return spf.New(s, d.Resolver) }),
+		of(senderdomain.Kind(), func(_ any, d Deps) policy.Check { return senderdomain.New(d.Resolver) }),
+		of(size.Kind(), func(s *size.Settings, _ Deps) policy.Check { return size.New(s) }),
+		of(headers.Kind(), func(s *headers.Settings, _ Deps) policy.Check { return headers.New(s) }),
+		of(dkim.Kind(), func(s *dkim.Settings, d Deps) policy.Check { return dkim.New(s, d.Resolver) }),
+		of(dmarc.Kind(), func(s *dmarc.Settings, d Deps) policy.Check { return dmarc.New(s, d.Resolver) }),
+		of(dnsbl.AuthorKind(), func(s *dnsbl.AuthorSettings, d Deps) policy.Check { return dnsbl.NewAuthor(s, d.Resolver, d.Log) }),
 	}
+}
+
+// of is an entry whose settings are of type S.
+func of[S any](k policy.Kind, make func(S, Deps) policy.Check) Entry {
+	return Entry{Kind: k, New: func(settings any, d Deps) (policy.Check, error) {
+		s, _ := settings.(S)
+		return make(s, d), nil
+	}}
+}
+
+func early(e Entry) Entry {
+	e.Early = true
+	return e
 }
 
 // Kinds are the kinds of the table, in its order.

@@ -232,8 +232,8 @@ func TestUnreachable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ln.Close()
 	p := start(t, behind(t, backend.Settings{Addresses: []string{ln.Addr().String()}}), listenerPlain())
+	ln.Close() // not before: the proxy would get the same port, and be its own backend
 	defer p.atRest(t)
 	defer p.stop()
 	c := p.client(t)
@@ -257,7 +257,6 @@ func TestFallback(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dead.Close()
 	sink := &mailsink.Server{Extensions: mailsink.DefaultExtensions()}
 	back, stopSink, err := mailsink.Listen(sink)
 	if err != nil {
@@ -265,6 +264,7 @@ func TestFallback(t *testing.T) {
 	}
 	defer stopSink()
 	p := start(t, behind(t, backend.Settings{Addresses: []string{dead.Addr().String(), back}}), listenerPlain())
+	dead.Close()
 	defer p.stop()
 	c := p.client(t)
 	c.envelope()

@@ -55,6 +55,7 @@ func (s *session) recordSession() {
 	rec.End = policy.EndNone
 	rec.Recipients = []policy.RecipientRecord{}
 	s.write(rec)
+	s.faults = nil
 }
 
 func (s *session) newRecord(began time.Time) *policy.Record {

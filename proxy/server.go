@@ -140,6 +140,9 @@ func (s *Server) leave(ss *session) {
 
 // admit counts a session for its client, an IPv4 address or an IPv6 /64; false where it has too many.
 func (s *Server) admit(ss *session, client netip.Addr) bool {
+	if !client.IsValid() { // no network address: a pipe, or a socket in the file system
+		return true
+	}
 	bits := 32
 	if client.Is6() {
 		bits = 64

@@ -342,7 +342,9 @@ func (s *session) rcptReply(i int) {
 	if s.back != nil {
 		got, err := s.back.Reply()
 		if err != nil {
-			t.refusal = asReply(s.backendFault(err))
+			if fault := asReply(s.backendFault(err)); t.refusal.Code == 0 { // a refusal of MAIL said why already
+				t.refusal = fault
+			}
 		}
 		r = ownable(got)
 	}

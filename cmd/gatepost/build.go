@@ -13,6 +13,7 @@ import (
 
 	"gatepost/checks"
 	"gatepost/checks/pregreet"
+	"gatepost/checks/ratelimit"
 	"gatepost/config"
 	"gatepost/policy"
 	"gatepost/proxy"
@@ -37,6 +38,12 @@ type parts struct {
 	checks   map[string]checkPart
 	dns      config.DNS
 	resolver *resolver.Resolver
+	rates    *ratelimit.Memory
+}
+
+// newParts makes parts to build with.
+func newParts(log *slog.Logger) parts {
+	return parts{log: log, rates: ratelimit.NewMemory(ratelimit.DefaultKeys)}
 }
 
 type backendPart struct {
@@ -115,7 +122,7 @@ func (p *parts) check(k config.Check, e checks.Entry) (policy.Check, error) {
 	if old, ok := p.checks[k.Name]; ok && old.resolver == p.resolver && reflect.DeepEqual(old.settings, k.Settings) {
 		return old.Check, nil
 	}
-	made, err := e.New(k.Settings, checks.Deps{Resolver: p.resolver, Log: p.log})
+	made, err := e.New(k.Settings, checks.Deps{Resolver: p.resolver, Log: p.log, Rates: p.rates})
 	if err != nil {
 		return nil, fmt.Errorf("check.%s: %w", k.Name, err)
 	}

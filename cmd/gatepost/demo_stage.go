@@ -118,7 +118,7 @@ func (st *stage) startProxy() error {
 		return err
 	}
 	log := newLogger(c.Log, os.Stderr)
-	d := &daemon{log: log, told: st.took, parts: parts{log: log}}
+	d := &daemon{log: log, told: st.took, parts: newParts(log)}
 	if d.journal, err = journal.OpenLines(c.Journal.File, d.log); err != nil {
 		return err
 	}

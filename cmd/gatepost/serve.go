@@ -84,7 +84,7 @@ func serve(c *config.Config, f serveFlags) error {
 	out := newLogWriter(os.Stderr)
 	defer out.Close()
 	log := newLogger(c.Log, out)
-	d := &daemon{flags: f, log: log, parts: parts{log: log}}
+	d := &daemon{flags: f, log: log, parts: newParts(log)}
 	lns, err := openListeners(c)
 	if err != nil {
 		return err

@@ -1,0 +1,163 @@
+package dkim
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/net/idna"
+
+	"gatepost/policy"
+)
+
+// maxNames bounds the names in an h=: the library looks for each of them in the whole header.
+const maxNames = 200
+
+// signature is a DKIM-Signature field and what came of it.
+type signature struct {
+	raw       []byte   // the field as it stands, a part of the header block
+	domain    string   // d=, lower case, A-labels; "" where it is none
+	selector  string   // s=, in A-labels; "" where it is none
+	identity  string   // i=, without white space; "" where there is none
+	algorithm string   // a=
+	sign      string   // b=, without white space
+	names     []string // h=, lower case
+
+	key    key
+	result policy.Outcome // "" until it is settled
+	reason string         // for a result other than pass
+}
+
+// signatures reads all the signatures of a header block. Those that no verification could make pass are settled.
+func signatures(head []byte, now time.Time) []*signature {
+	var all []*signature
+	for f := range policy.Fields(head) {
+		if f.Is("dkim-signature") {
+			all = append(all, readSignature(f, now))
+		}
+	}
+	return all
+}
+
+func readSignature(f policy.Field, now time.Time) *signature {
+	s := &signature{raw: f.Raw}
+	tags, err := parseTags(string(f.Body()))
+	if err != nil {
+		s.settle(policy.PermError, err.Error())
+		return s
+	}
+	s.domain, s.selector = domainName(solid(tags["d"])), domainName(solid(tags["s"]))
+	s.identity, s.algorithm, s.sign = solid(tags["i"]), solid(tags["a"]), solid(tags["b"])
+	s.names = strings.Split(strings.ToLower(solid(tags["h"])), ":")
+	s.precheck(tags, now)
+	return s
+}
+
+// precheck settles a signature that cannot pass whatever its key and the message are, so that no query and no hashing is spent on it.
+func (s *signature) precheck(tags map[string]string, now time.Time) {
+	_, partial := tags["l"]
+	switch {
+	case tags["v"] != "1": // RFC 6376 section 3.5
+		s.settle(policy.PermError, "its version is not 1")
+	case s.domain == "" || s.selector == "":
+		s.settle(policy.PermError, "its domain or selector is no name")
+	case !slices.Contains(s.names, "from"): // RFC 6376 section 5.4
+		s.settle(policy.PermError, "it does not cover From")
+	case len(s.names) > maxNames:
+		s.settle(policy.PermError, "it names more than 200 header fields")
+	case s.algorithm == "rsa-sha1": // RFC 8301 section 3.1
+		s.settle(policy.PermError, "rsa-sha1 is not secure")
+	case s.algorithm != "rsa-sha256" && s.algorithm != "ed25519-sha256": // RFC 8463
+		s.settle(policy.PermError, "its algorithm is not known")
+	case partial: // RFC 6376 section 8.2: what is appended would seem signed
+		s.settle(byPolicy, "it covers a part of the body alone (l=)")
+	case expired(tags["x"], now):
+		s.settle(policy.Fail, "it has expired") // RFC 6376 section 3.5, x=
+	}
+}
+
+// expired says whether a time in seconds since 1970 is past. One that cannot be read is left to the verification.
+func expired(x string, now time.Time) bool {
+	sec, err := strconv.ParseInt(solid(x), 10, 64)
+	return err == nil && now.Unix() > sec
+}
+
+// settle sets the result; the first one stands.
+func (s *signature) settle(result policy.Outcome, reason string) {
+	if s.result == "" {
+		s.result, s.reason = result, reason
+	}
+}
+
+func settleAll(list []*signature, result policy.Outcome, reason string) {
+	for _, s := range list {
+		s.settle(result, reason)
+	}
+}
+
+// keyName is where the key is published (RFC 6376 section 3.6.2.1).
+func (s *signature) keyName() string { return s.selector + "._domainkey." + s.domain }
+
+// choose is up to n of the signatures: those nearest to the author's domain first, else in the order of the header.
+func choose(all []*signature, from string, n int) []*signature {
+	list := slices.Clone(all)
+	slices.SortStableFunc(list, func(a, b *signature) int {
+		return cmp.Compare(nearness(b.domain, from), nearness(a.domain, from))
+	})
+	return list[:min(n, len(list))]
+}
+
+// nearness is higher the more labels at the end two domains share, and highest for the same domain.
+func nearness(domain, from string) int {
+	a, b := strings.Split(domain, "."), strings.Split(from, ".")
+	n := 0
+	for n < len(a) && n < len(b) && a[len(a)-1-n] == b[len(b)-1-n] {
+		n++
+	}
+	if domain == from {
+		return 2*n + 1
+	}
+	return 2 * n
+}
+
+// aligned says whether a domain is the author's, or one is above the other: so it may speak for the author.
+func aligned(domain, from string) bool {
+	return domain != "" && from != "" &&
+		(domain == from || strings.HasSuffix(domain, "."+from) || strings.HasSuffix(from, "."+domain))
+}
+
+// domainName is a name in lower case and A-labels (RFC 8616 section 5); "" where s is none.
+func domainName(s string) string {
+	s = strings.ToLower(s)
+	for _, c := range []byte(s) {
+		if c >= 0x80 {
+			ascii, err := idna.Lookup.ToASCII(s)
+			if err != nil {
+				return ""
+			}
+			s = ascii
+			break
+		}
+	}
+	if len(s) > 253 { // RFC 1035 section 2.3.4
+		return ""
+	}
+	for label := range strings.SplitSeq(s, ".") {
+		if !isLabel(label) {
+			return ""
+		}
+	}
+	return s
+}
+
+// isLabel allows the underscore too, which names in the DNS may have.
+func isLabel(s string) bool {
+	for _, c := range []byte(s) {
+		if c != '-' && c != '_' && (c < '0' || c > '9') && (c < 'a' || c > 'z') {
+			return false
+		}
+	}
+	return len(s) >= 1 && len(s) <= 63 // RFC 1035 section 2.3.4
+}
