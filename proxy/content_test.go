@@ -42,6 +42,7 @@ func TestEndSplit(t *testing.T) {
 		}
 	}
 	c.quit()
+	eventually(t, "the end of the session", func() bool { return p.server.Stats().Open == 0 })
 	p.atRest(t)
 }
 

@@ -32,6 +32,7 @@ func (s *session) data([]byte) {
 	dec := smtp.Decoder{}
 	decode := dec.Decode
 	if s.receive(-1, func(src []byte) (int, bool) { return sp.write(decode, src) }) {
+		s.tx.dotted = dec.Dotted
 		s.deliver(dec.Faults)
 	}
 }
@@ -335,6 +336,7 @@ func (s *session) takeChunk(n int64) bool {
 	t := s.tx
 	if t.chunks == nil {
 		t.chunks = &chunking{binary: t.params.Body == smtp.BodyBinaryMIME}
+		t.dotted = true // nobody looked
 		s.openSpool()
 	}
 	decode := t.chunks.decode

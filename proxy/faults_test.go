@@ -108,7 +108,7 @@ func (f faultCase) backend(address string) backend.Settings {
 	s := backend.Settings{Addresses: []string{address}}
 	const short = 200 * time.Millisecond
 	switch to := &s.Timeouts; {
-	case f.fault != "hang" && f.fault != "endless":
+	case f.fault != "hang":
 	case f.stage == mailsink.StageBanner, f.stage == mailsink.StageEhlo, f.stage == mailsink.StageXClient:
 		to.Banner = short
 	case f.stage == mailsink.StageMail, f.stage == mailsink.StageRcpt:

@@ -7,6 +7,8 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+
+	"gatepost/proxy/backend"
 )
 
 // budget is the memory that content may take, over all sessions.
@@ -266,43 +268,23 @@ func (sp *spool) setHead(head []byte) {
 	}
 }
 
-// pieces calls write for the content, in order. Where a file was used it holds what comes before the last chunk.
-func (sp *spool) pieces(write func([]byte) error) error {
+// pieces gives the content, in order. Where a file was used it holds what comes before the last chunk.
+func (sp *spool) pieces(to backend.Sink) error {
 	if sp.first == nil {
 		return nil
 	}
-	if err := write(*sp.first); err != nil {
+	if err := to.Write(*sp.first); err != nil {
 		return err
 	}
 	for i, c := range sp.chunks {
 		if i == len(sp.chunks)-1 && sp.file != nil {
-			if err := sp.fromFile(write); err != nil {
+			if err := to.File(sp.file, sp.inFile); err != nil {
 				return err
 			}
 		}
-		if err := write(*c); err != nil {
+		if err := to.Write(*c); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-func (sp *spool) fromFile(write func([]byte) error) error {
-	buf := chunkPool.Get().(*[]byte)
-	defer chunkPool.Put(buf)
-	b := (*buf)[:chunkSize]
-	for at := int64(0); at < sp.inFile; {
-		n, err := sp.file.ReadAt(b[:min(int64(len(b)), sp.inFile-at)], at)
-		if n == 0 && err != nil {
-			if err == io.EOF {
-				err = io.ErrUnexpectedEOF
-			}
-			return fmt.Errorf("read the spool file: %w", err)
-		}
-		if err := write(b[:n]); err != nil {
-			return err
-		}
-		at += int64(n)
 	}
 	return nil
 }

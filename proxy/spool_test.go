@@ -35,11 +35,23 @@ func message(n int) []byte {
 // kept is what pieces give back.
 func kept(t testing.TB, sp *spool) []byte {
 	t.Helper()
-	var all []byte
-	if err := sp.pieces(func(p []byte) error { all = append(all, p...); return nil }); err != nil {
+	var g gather
+	if err := sp.pieces(&g); err != nil {
 		t.Fatal(err)
 	}
-	return all
+	return g
+}
+
+// gather is where pieces go to in tests.
+type gather []byte
+
+func (g *gather) Write(p []byte) error { *g = append(*g, p...); return nil }
+
+func (g *gather) File(f *os.File, n int64) error {
+	b := make([]byte, n)
+	_, err := f.ReadAt(b, 0)
+	*g = append(*g, b...)
+	return err
 }
 
 // TestSpoolSizes has messages end around each edge of the buffers: what comes out is what went in, the memory is given back, and

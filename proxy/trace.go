@@ -6,24 +6,29 @@ import (
 	"time"
 
 	"gatepost/policy"
+	"gatepost/proxy/backend"
 	"gatepost/proxy/smtp"
 )
 
 // content is what goes to the backend: our headers, and what the sender sent.
 type content struct {
-	top []byte
-	sp  *spool
+	top    []byte
+	sp     *spool
+	dotted bool
 }
 
 // Size is the number of octets.
 func (c *content) Size() int64 { return int64(len(c.top)) + c.sp.size }
 
+// Dotted is false where no line starts with a dot; our own never do.
+func (c *content) Dotted() bool { return c.dotted }
+
 // Pieces gives them in order.
-func (c *content) Pieces(write func([]byte) error) error {
-	if err := write(c.top); err != nil {
+func (c *content) Pieces(to backend.Sink) error {
+	if err := to.Write(c.top); err != nil {
 		return err
 	}
-	return c.sp.pieces(write)
+	return c.sp.pieces(to)
 }
 
 // badHeader is the reply to a header that is refused for its form (REPLIES).
@@ -56,7 +61,7 @@ func (s *session) wrap(m *policy.Message, d policy.Decision) *content {
 	top := s.appendReceived(make([]byte, 0, 512))
 	top = appendAuthResults(top, s.set.Hostname, s.run.Findings())
 	top = s.appendTag(top, d)
-	return &content{top: top, sp: s.tx.spool}
+	return &content{top: top, sp: s.tx.spool, dotted: s.tx.dotted}
 }
 
 // appendTag adds the headers of a tagged message. A tag of RCPT counts as well as one of the content: the mail goes on as one.

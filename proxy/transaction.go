@@ -25,6 +25,7 @@ type transaction struct {
 	note    string           // for the record
 	spool   *spool
 	chunks  *chunking
+	dotted  bool // a line of the content may start with a dot
 	unknown bool // what the backend did with the content is not known
 }
 

@@ -26,8 +26,9 @@ func (c *loop) Read(p []byte) (int, error) { return c.said.Read(p) }
 // ready is content that costs nothing.
 type ready []byte
 
-func (r ready) Size() int64                           { return int64(len(r)) }
-func (r ready) Pieces(write func([]byte) error) error { return write(r) }
+func (r ready) Size() int64          { return int64(len(r)) }
+func (r ready) Dotted() bool         { return false }
+func (r ready) Pieces(to Sink) error { return to.Write(r) }
 
 // BenchmarkTransaction is one message of 4 KiB to two recipients on an open connection, without the network's share.
 func BenchmarkTransaction(b *testing.B) {

@@ -2,6 +2,10 @@ package backend
 
 import (
 	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
 
 	"gatepost/proxy/smtp"
 )
@@ -24,7 +28,8 @@ type body struct {
 	conn    *Conn
 	buf     []byte // not written yet
 	left    int64  // octets of content still to come
-	stuffed bool   // for DATA
+	data    bool   // for DATA, which has an end mark
+	stuffed bool   // and dots are to be put before dots
 	stuffer smtp.Stuffer
 	pieces  [][]byte
 	began   bool  // a block was written
@@ -51,14 +56,14 @@ func (c *Conn) release(b *body) {
 
 // send brings all of the content.
 func (b *body) send(content Content) error {
-	if err := content.Pieces(b.write); err != nil {
+	if err := content.Pieces(b); err != nil {
 		return err
 	}
 	return b.end()
 }
 
-// write takes the next piece of content.
-func (b *body) write(p []byte) error {
+// Write takes the next piece of content.
+func (b *body) Write(p []byte) error {
 	if b.left -= int64(len(p)); b.left < 0 {
 		return errTooLong
 	}
@@ -78,7 +83,7 @@ func (b *body) write(p []byte) error {
 	return nil
 }
 
-// add copies p into blocks and writes each that is full when more comes.
+// add copies p into blocks and writes each that is full when more comes. What fills blocks of its own is not copied.
 func (b *body) add(p []byte) error {
 	for len(p) > 0 {
 		if len(b.buf) >= blockSize {
@@ -86,9 +91,75 @@ func (b *body) add(p []byte) error {
 				return err
 			}
 		}
+		if len(b.buf) == 0 && len(p) > blockSize {
+			if err := b.put(p[:blockSize]); err != nil {
+				return err
+			}
+			p = p[blockSize:]
+			continue
+		}
 		n := min(len(p), blockSize-len(b.buf))
 		b.buf = append(b.buf, p[:n]...)
 		p = p[n:]
+	}
+	return nil
+}
+
+// File takes n octets of a file. Where nothing in them changes and nothing stands between, the system sends them without a copy.
+func (b *body) File(f *os.File, n int64) error {
+	socket, ok := b.conn.link.conn.(*net.TCPConn)
+	if !ok || b.stuffed {
+		return b.copyFile(f, n)
+	}
+	if b.left -= n; b.left < 0 {
+		return errTooLong
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	for n > 0 {
+		if err := b.flush(); err != nil { // what came before, and a look whether the server still listens
+			return err
+		}
+		step := min(n, fileStep)
+		if err := b.sendFile(socket, f, step); err != nil {
+			return err
+		}
+		n -= step
+	}
+	return nil
+}
+
+// fileStep is how many octets of a file are sent under one deadline.
+const fileStep = 4 << 20
+
+func (b *body) sendFile(socket *net.TCPConn, f *os.File, n int64) error {
+	if b.err = socket.SetWriteDeadline(b.conn.by(b.conn.backend.settings.Timeouts.Block)); b.err != nil {
+		b.stopped = true
+		return b.err
+	}
+	sent, err := socket.ReadFrom(&io.LimitedReader{R: f, N: n})
+	switch {
+	case err != nil:
+		b.stopped, b.err = true, err
+	case sent < n:
+		err = io.ErrUnexpectedEOF // the file is shorter than it was
+	}
+	return err
+}
+
+// copyFile reads n octets of a file as pieces.
+func (b *body) copyFile(f *os.File, n int64) error {
+	p := make([]byte, blockSize)
+	for at := int64(0); at < n; {
+		k, err := f.ReadAt(p[:min(blockSize, n-at)], at)
+		if k == 0 && err != nil {
+			return fmt.Errorf("read the spool file: %w", err)
+		}
+		if err := b.Write(p[:k]); err != nil {
+			return err
+		}
+		at += int64(k)
 	}
 	return nil
 }
@@ -102,12 +173,21 @@ func (b *body) end() error {
 		return errTooShort
 	case b.stuffed:
 		b.buf = append(b.buf, b.stuffer.End()...)
+	case b.data:
+		b.buf = append(b.buf, ".\r\n"...)
 	}
 	return b.flush()
 }
 
-// flush writes the block, unless the server has answered before it had all.
+// flush writes the block.
 func (b *body) flush() error {
+	err := b.put(b.buf)
+	b.buf = b.buf[:0]
+	return err
+}
+
+// put writes p, unless the server has answered before it had all.
+func (b *body) put(p []byte) error {
 	if b.stopped {
 		return errStopped
 	}
@@ -117,10 +197,12 @@ func (b *body) flush() error {
 		return errStopped
 	}
 	b.began = true
-	if b.err = c.link.write(b.buf, c.by(c.backend.settings.Timeouts.Block)); b.err != nil {
+	if len(p) == 0 {
+		return nil
+	}
+	if b.err = c.link.write(p, c.by(c.backend.settings.Timeouts.Block)); b.err != nil {
 		b.stopped = true
 		return b.err
 	}
-	b.buf = b.buf[:0]
 	return nil
 }

@@ -262,9 +262,11 @@ func (m *message) Size() int64 {
 	return int64(len(strings.Join(m.pieces, "")))
 }
 
-func (m *message) Pieces(write func([]byte) error) error {
+func (m *message) Dotted() bool { return true }
+
+func (m *message) Pieces(to Sink) error {
 	for _, p := range m.pieces {
-		if err := write([]byte(p)); err != nil {
+		if err := to.Write([]byte(p)); err != nil {
 			return err
 		}
 	}

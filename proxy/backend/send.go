@@ -2,6 +2,7 @@ package backend
 
 import (
 	"fmt"
+	"os"
 	"strconv"
 	"time"
 
@@ -15,9 +16,18 @@ const earlyWait = time.Second
 type Content interface {
 	// Size is the number of octets that Pieces gives in all.
 	Size() int64
-	// Pieces calls write for consecutive pieces of the content until all is written or write returns an error,
-	// which it returns. A piece is valid during the call only.
-	Pieces(write func(p []byte) error) error
+	// Dotted is false where it is known that no line starts with a dot, and that the last one ends in CR LF.
+	Dotted() bool
+	// Pieces gives to for consecutive pieces of the content until all is given or to returns an error, which it returns.
+	Pieces(to Sink) error
+}
+
+// Sink takes content.
+type Sink interface {
+	// Write takes a piece, which is valid during the call only.
+	Write(p []byte) error
+	// File takes n octets of a file from its start on.
+	File(f *os.File, n int64) error
 }
 
 // FinalBy sets the time by which the next Send is over, whatever its own waits: the sender waits for our reply from its
@@ -70,7 +80,7 @@ func (c *Conn) sendData(content Content) (smtp.Reply, error) {
 		return smtp.Reply{}, c.fail(nonsense(stageData, r, nil))
 	}
 	b := c.newBody(content.Size())
-	b.stuffed = true
+	b.data, b.stuffed = true, content.Dotted()
 	return c.transmit(b, content)
 }
 

@@ -163,8 +163,9 @@ func TestBrokenContent(t *testing.T) {
 // bomb is content that panics in the middle.
 type bomb struct{}
 
-func (bomb) Size() int64                             { return 10 }
-func (bomb) Pieces(write func(p []byte) error) error { _ = write([]byte("abc")); panic("bomb") }
+func (bomb) Size() int64          { return 10 }
+func (bomb) Dotted() bool         { return true }
+func (bomb) Pieces(to Sink) error { _ = to.Write([]byte("abc")); panic("bomb") }
 
 func TestContentThatPanics(t *testing.T) {
 	wrote := dialogue(t, pipelined+quickAmy+"C: DATA\nS: 354 go\nEOF", func(t *testing.T, c *Conn) {

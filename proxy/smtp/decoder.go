@@ -19,6 +19,7 @@ type Faults struct {
 // a line. As the bare LF becomes CR LF, that dot stands at the start of a line then, and the Stuffer puts one before it.
 type Decoder struct {
 	Faults Faults
+	Dotted bool // a line of the content may start with a dot; false: none does, and nothing is to be stuffed again
 	place  place
 	seg    segment
 }
@@ -112,6 +113,8 @@ func (d *Decoder) step(dst, src []byte) (out []byte, used int, done bool) {
 		d.Faults.Near = true
 		d.place = behindCR
 		return append(dst, '\r'), 0, false
+	case d.place == behindDot && c == '.':
+		d.Dotted = true
 	case d.place == behindCR && c == '\n':
 		d.place = lineStart
 		return append(dst, '\n'), 1, false
@@ -150,6 +153,7 @@ func (d *Decoder) line(dst, src []byte) (out []byte, used int) {
 		return append(dst, '\n'), lf + 1
 	}
 	d.Faults.BareLF++
+	d.Dotted = true // what follows it is the start of a line now
 	d.endSegment(nil)
 	return append(dst, "\r\n"...), lf + 1
 }

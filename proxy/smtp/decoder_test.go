@@ -124,12 +124,22 @@ func FuzzDecoder(f *testing.F) {
 			t.Fatalf("whole: %q, %+v, %d, %v; want %q, %+v, %d, %v", out, d.Faults, n, end, content, faults, used, done)
 		}
 		checkContent(t, out, d.Faults)
+		checkDotted(t, out, d.Dotted)
 		d.Reset()
 		out, n, end = decodePieces(&d, in, seed)
 		if string(out) != content || d.Faults != faults || n != used || end != done {
 			t.Fatalf("pieces: %q, %+v, %d, %v; want %q, %+v, %d, %v", out, d.Faults, n, end, content, faults, used, done)
 		}
+		checkDotted(t, out, d.Dotted)
 	})
+}
+
+// checkDotted: content that is not called dotted needs no stuffing, else the backend could take a line of it for the end mark.
+func checkDotted(t *testing.T, content []byte, dotted bool) {
+	t.Helper()
+	if !dotted && (bytes.HasPrefix(content, []byte(".")) || bytes.Contains(content, []byte("\n."))) {
+		t.Fatalf("%q is called free of dots", content)
+	}
 }
 
 // decodePieces decodes in cut at random.
