@@ -43,6 +43,9 @@ func (c *Config) Line(path string) int {
 	return line
 }
 
+// Has reports whether the file itself has the key or table at path (see [Path]).
+func (c *Config) Has(path string) bool { return c.where.has(path) }
+
 // Listener is one [listen.NAME]: addresses that share their settings.
 type Listener struct {
 	Name              string         `toml:",name"`

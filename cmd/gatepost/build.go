@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -191,7 +192,7 @@ func (p *parts) close() {
 func slot(c *config.Config, k config.Check, e checks.Entry, made policy.Check) policy.Slot {
 	path := config.Path("check", k.Name)
 	s := policy.Slot{Check: made, Mode: k.Mode, Early: e.Early, Actions: map[policy.Outcome]policy.Action{},
-		Where: where(c, path), WhereOn: map[policy.Outcome]string{}}
+		Where: whereCheck(c, k.Name), WhereOn: map[policy.Outcome]string{}}
 	for o, a := range e.Outcomes {
 		s.Actions[o] = a
 	}
@@ -231,6 +232,17 @@ func scopes(c *config.Config) map[string]policy.Scope {
 		m[d.Name] = sc
 	}
 	return m
+}
+
+// whereCheck is the place where a check is set up: its table, else its name in policy.checks; "" where the file names it nowhere.
+func whereCheck(c *config.Config, name string) string {
+	if path := config.Path("check", name); c.Has(path) {
+		return where(c, path)
+	}
+	if c.Has("policy.checks") {
+		return where(c, fmt.Sprintf("policy.checks[%d]", slices.Index(c.Policy.Checks, name)))
+	}
+	return ""
 }
 
 // where is a place in the config, as "gatepost.toml:58"; "" where the file has no such place.
