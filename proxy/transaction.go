@@ -61,15 +61,26 @@ func (s *session) mail(arg []byte) {
 		return
 	}
 	s.tx = &transaction{began: time.Now(), from: from, params: params}
-	if params.Size > s.sizeMax { // RFC 1870 section 6.1
-		s.last = replyTooLarge
-		s.fail(replyTooLarge)
+	if r := s.unwanted(params); r.Code != 0 {
+		s.last = r
+		s.fail(r)
 		s.endTransaction(policy.EndRefused, "")
 		return
 	}
 	s.phase = phaseMail
 	s.run.Mail(mailbox(from), from.IsNull())
 	s.reply(replyMailOK)
+}
+
+// unwanted is the reply to a message that is refused for what MAIL says of it.
+func (s *session) unwanted(p smtp.MailParams) smtp.Reply {
+	switch {
+	case p.Size > s.sizeMax: // RFC 1870 section 6.1
+		return replyTooLarge
+	case p.Body == smtp.BodyBinaryMIME && !s.offer.Binary: // RFC 3030 section 3
+		return replyNoBinary
+	}
+	return smtp.Reply{}
 }
 
 // rcpt answers RCPT (RFC 5321 section 4.1.1.3): relay control, the policy, then the backend.

@@ -178,7 +178,7 @@ func TestParseMailOffer(t *testing.T) {
 			t.Errorf("%s: %v", param, err)
 		}
 	}
-	if _, _, err := ParseMail([]byte("FROM:<a@x> BODY=BINARYMIME"), Offer{EightBit: true}); code(err) != "501 5.5.4" {
+	if _, p, err := ParseMail([]byte("FROM:<a@x> BODY=BINARYMIME"), Offer{EightBit: true}); err != nil || p.Body != BodyBinaryMIME {
 		t.Error(err)
 	}
 }

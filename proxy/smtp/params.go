@@ -88,7 +88,7 @@ func (p *MailParams) setBody(next param, offer Offer) bool {
 		p.Body = Body7Bit
 	case offer.EightBit && isFold(next.value, "8BITMIME"):
 		p.Body = Body8BitMIME
-	case offer.Binary && isFold(next.value, "BINARYMIME"):
+	case isFold(next.value, "BINARYMIME"): // where it was not offered, the caller has a better reply than 501
 		p.Body = BodyBinaryMIME
 	}
 	return p.Body != BodyUnset
