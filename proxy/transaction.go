@@ -351,6 +351,7 @@ func (s *session) faultOnce(err error) error {
 func (s *session) rcptReply(i int) {
 	t := s.tx
 	var r smtp.Reply
+	lost := false
 	if s.back != nil {
 		got, err := s.back.Reply()
 		if err != nil {
@@ -358,9 +359,8 @@ func (s *session) rcptReply(i int) {
 				t.refusal = fault
 			}
 		}
-		r = ownable(got)
+		r, lost = ownable(got), got.Code == 421 && t.refusal.Code == 0
 	}
-	lost := t.refusal.Code == 0 && s.back != nil && s.back.Stale()
 	if t.refusal.Code != 0 { // of MAIL, or a fault: what the backend says to RCPT then says nothing
 		r = t.refusal
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"strings"
@@ -48,7 +49,8 @@ func engineListener(l config.Listener) *proxy.Listener {
 func openAddress(a string) ([]net.Listener, error) {
 	name, ok := strings.CutPrefix(a, "systemd:")
 	if !ok {
-		ln, err := net.Listen("tcp", a)
+		// No TCP keep-alive: SMTP's own deadlines are shorter, and each socket would cost four more system calls.
+		ln, err := (&net.ListenConfig{KeepAlive: -1}).Listen(context.Background(), "tcp", a)
 		return []net.Listener{ln}, err
 	}
 	byName, err := activation.ListenersWithNames()

@@ -38,7 +38,7 @@ type Backend struct {
 // New makes a Backend; nothing is opened.
 func New(s Settings) *Backend {
 	s.Timeouts = s.Timeouts.withDefaults()
-	b := &Backend{settings: s, dial: new(net.Dialer).DialContext, addresses: newStates(s.Addresses, time.Now())}
+	b := &Backend{settings: s, dial: (&net.Dialer{KeepAlive: -1}).DialContext, addresses: newStates(s.Addresses, time.Now())}
 	b.bodies.New = func() any { return new(body) }
 	return b
 }

@@ -50,12 +50,12 @@ func (c *Conn) Send(content Content) (smtp.Reply, error) {
 		return smtp.Reply{}, c.closed
 	case len(c.queue) > 0:
 		return smtp.Reply{}, c.fail(nonsense(stageData, smtp.Reply{}, errNotRead))
+	case !c.link.caps.Chunking: // what came out of turn is read as the reply to DATA
+		return c.sendData(content)
 	case c.link.answered():
 		return c.early(stageData, nil)
-	case c.link.caps.Chunking:
-		return c.sendChunk(content)
 	}
-	return c.sendData(content)
+	return c.sendChunk(content)
 }
 
 // sendChunk sends the content as one BDAT chunk, its command and a short message in one write (RFC 3030 section 2).
