@@ -22,7 +22,8 @@ func checkCommand() *cobra.Command {
 		Use:   "check",
 		Short: "Look at the config, its files and the mail servers behind, and say what to do",
 		Long: "Loads the config as serve does and tells of each thing whether it is ok, doubtful (warn) or wrong (FAIL), and what to do. " +
-			"Mail servers behind are asked with MAIL and RCPT; no mail is sent. Run it as the user that gatepost runs as, else what it " +
+			"Mail servers behind are asked with MAIL and RCPT; no mail is sent. DNS servers are asked for our own name and for the test " +
+			"entries of block lists. Run it as the user that gatepost runs as, else what it " +
 			"says of files and ports is not what serve will find. Exit status: 0 nothing is wrong, 1 something is, 3 the config is bad.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -32,7 +33,7 @@ func checkCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&file, "config", defaultConfig, "the config `file`")
-	cmd.Flags().BoolVar(&offline, "offline", false, "look at the config and its files only: no ports, no mail servers")
+	cmd.Flags().BoolVar(&offline, "offline", false, "look at the config and its files only: no ports, no mail servers, no DNS")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "JSON Lines")
 	return cmd
 }
@@ -47,8 +48,10 @@ func check(ctx context.Context, r *report, file string, offline bool) error {
 	r.ok("config", "%s is in order: hostname %s, mode %s, %d backend(s), %d listener(s)", file, c.Hostname, c.Mode, len(c.Backends), len(c.Listen))
 	checkCertificate(r, c, time.Now())
 	checkFiles(r, c)
+	checkPolicy(r, c)
 	if !offline {
 		checkPorts(r, c)
+		checkDNS(ctx, r, c)
 		for _, b := range c.Backends {
 			p := &prober{report: r, config: c, backend: b, name: "backend." + b.Name, nobody: "no-such-user-" + strings.ToLower(rand.Text()[:10])}
 			p.run(ctx)

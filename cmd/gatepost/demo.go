@@ -18,7 +18,7 @@ func demoCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Show it all on loopback: a mail server, the proxy, sample mails, live narration",
-		Long: "Starts a small mail server and the proxy in front of it, both on free ports of the loopback address, sends samples " +
+		Long: "Starts a small mail server, a DNS server and the proxy, all on free ports of the loopback address, sends samples " +
 			"through, good and bad, and shows what became of each and why. Then it waits for mail sent by hand, until Ctrl-C. " +
 			"It needs no root and leaves nothing behind.",
 		Args: cobra.NoArgs,
@@ -66,6 +66,7 @@ func runDemo(ctx context.Context, out io.Writer, all []sample, once bool) error 
 func (s *show) introduce() {
 	fmt.Fprintf(s.out, "gatepost on %s, in front of a mail server on %s\n", s.smtp, s.sinkAddr)
 	fmt.Fprintln(s.out, "The mail server is careless: it takes a bare LF for the end of a line.")
+	fmt.Fprintf(s.out, "The checks ask a DNS server on %s that knows the samples alone.\n", s.dns)
 }
 
 // samples plays all of them and sums up; missed is how many did not end as they should.
@@ -77,7 +78,7 @@ func (s *show) samples(ctx context.Context, all []sample) (missed int, err error
 			return missed, fmt.Errorf("sample %q: %w", sm.title, err)
 		}
 		expected := "yes"
-		if !got.as(sm) {
+		if len(got.missed(sm)) > 0 {
 			missed++
 			expected = "NO"
 		}
@@ -102,15 +103,33 @@ func (s *show) tell(n int, sm sample, got result, expected string) {
 			fmt.Fprintln(s.out, "  "+shorten(l, columns-2))
 		}
 	}
+	if len(sm.shows) > 0 {
+		s.header(got.header)
+	}
 	fmt.Fprintf(s.out, "=> %s", s.verdict(got.verdict, 0))
 	if got.ref != "" {
 		fmt.Fprintf(s.out, " [%s]", got.ref)
 	}
 	fmt.Fprintf(s.out, "  stored: %d  as expected: %s\n", got.stored, expected)
-	if !got.as(sm) {
-		fmt.Fprintf(s.out, "   expected: %s, stored %d\n", sm.verdict, sm.stored)
+	for _, m := range got.missed(sm) {
+		fmt.Fprintln(s.out, wrap("expected: "+m, "   ", "     "))
 	}
 	fmt.Fprintln(s.out, wrap(got.why, "   ", "   "))
+}
+
+// header shows what the mail server got.
+func (s *show) header(lines []string) {
+	if len(lines) > 0 {
+		fmt.Fprintln(s.out, "  What the mail server got begins with:")
+	}
+	for _, l := range lines {
+		text := strings.TrimLeft(l, " \t")
+		indent := "  | "
+		if text != l {
+			indent += "  "
+		}
+		fmt.Fprintln(s.out, wrap(printable(text), indent, indent+"  "))
+	}
 }
 
 // verdict is the word in its colour, in a field of some width.
@@ -134,9 +153,12 @@ Now send to it by hand:
   swaks --server %[1]s --from you@shop.example --to amy@example.com
   swaks --server %[1]s --from you@shop.example --to nobody@example.com
   swaks --server %[1]s --from you@shop.example --to amy@example.com --tls
+  swaks --server %[1]s --from you@bank.example --to amy@example.com
   openssl s_client -quiet -crlf -starttls smtp -connect %[1]s
 Who exists: amy@example.com, bob@example.com, amy@example.net;
             full@example.com has no room
+Who sends:  you may for shop.example, not for bank.example; all other
+            domains do not exist here, which a monitored check tells
 Metrics:    http://%[2]s/metrics
 Mails:      %[3]s
 Journal:    %[4]s
@@ -171,5 +193,5 @@ func (s *show) line(r *policy.Record) string {
 			to += fmt.Sprintf(" and %d more", n-1)
 		}
 	}
-	return fmt.Sprintf("%s %s %s %s > %s: %s [%s]", r.Time.Format("15:04:05"), s.verdict(verdictOf(r), 0), r.Client, from, to, why(r), r.Ref)
+	return fmt.Sprintf("%s %s %s %s > %s: %s [%s]", r.Time.Format("15:04:05"), s.verdict(verdictOf(r), 0), r.Client, from, to, s.why(r), r.Ref)
 }

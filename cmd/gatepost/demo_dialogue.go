@@ -18,9 +18,10 @@ import (
 type step struct {
 	text    string // as it is written
 	replies int
-	first   bool // written before the banner is there
-	content bool // makes sense behind a 354 only
-	tls     bool // a TLS handshake follows
+	first   bool    // written before the banner is there
+	content bool    // makes sense behind a 354 only
+	tls     bool    // a TLS handshake follows
+	signed  *signed // the content that text is then made of; nil where it is there already
 }
 
 // say sends command lines in one write and waits for a reply to each.

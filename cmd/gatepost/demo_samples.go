@@ -11,8 +11,11 @@ type sample struct {
 	about   string // what makes it interesting; may be empty
 	client  string // the address that it comes from
 	steps   []step
-	verdict string // as verdictOf has it
-	stored  int    // how many mails the mail server then has of it
+	verdict string   // as verdictOf has it
+	stored  int      // how many mails the mail server then has of it
+	says    []string // pieces of replies and of the reason that must be there
+	shows   []string // pieces of the header that the mail server then has, unfolded; where there are any, it is shown
+	lacks   []string // pieces that must not be in it
 }
 
 const (
@@ -20,8 +23,11 @@ const (
 	stranger = "203.0.113.66" // one that is not
 )
 
-// samples is the table; a new kind of check adds its rows.
-func samples() []sample {
+// samples is the table; a new kind of check adds its rows to checkSamples.
+func samples() []sample { return append(wireSamples(), checkSamples()...) }
+
+// wireSamples are those that the protocol and the mail server decide about.
+func wireSamples() []sample {
 	hello := say("EHLO mail.shop.example")
 	return []sample{
 		{
@@ -60,7 +66,7 @@ func samples() []sample {
 		{
 			title: "A sender outside ASCII", client: "2001:db8:7::1", verdict: "accepted", stored: 1,
 			steps: []step{hello, say("MAIL FROM:<jörg@bücher.example> SMTPUTF8", "RCPT TO:<bob@example.com>", "DATA"),
-				content(letter("RFC 6531", "Guten Tag."))},
+				content(letterFrom("Jörg <jörg@bücher.example>", "RFC 6531", "Guten Tag."))},
 		},
 		{
 			title: "BDAT in two chunks", client: shop, verdict: "accepted", stored: 1,
@@ -79,11 +85,11 @@ func samples() []sample {
 		{
 			title: "A smuggled second mail", client: stranger, verdict: "rejected",
 			about: `Behind \n. and CR LF a careless server would run the rest as commands, and take a mail that nobody judged.`,
-			steps: []step{hello, envelope("amy@example.com"), content(smuggled())},
+			steps: []step{hello, envelopeFrom(pills, "amy@example.com"), content(smuggled())},
 		},
 		{
 			title: "A CR without its LF", client: stranger, verdict: "rejected",
-			steps: []step{hello, envelope("amy@example.com"), content(letter("Odd", "one\rtwo"))},
+			steps: []step{hello, envelopeFrom(pills, "amy@example.com"), content(letter("Odd", "one\rtwo"))},
 		},
 		{
 			title: "Talks before it is greeted", client: stranger, verdict: turnedAway,
@@ -92,19 +98,27 @@ func samples() []sample {
 	}
 }
 
-// envelope is MAIL, RCPT for each and DATA, in one packet (RFC 2920).
-func envelope(to ...string) step {
-	lines := []string{"MAIL FROM:<news@shop.example>"}
+// envelope is MAIL of the shop, RCPT for each and DATA, in one packet (RFC 2920).
+func envelope(to ...string) step { return envelopeFrom("news@shop.example", to...) }
+
+// envelopeFrom is envelope of another sender.
+func envelopeFrom(from string, to ...string) step {
+	lines := []string{"MAIL FROM:<" + from + ">"}
 	for _, a := range to {
 		lines = append(lines, "RCPT TO:<"+a+">")
 	}
 	return say(append(lines, "DATA")...)
 }
 
-// letter is a small message (RFC 5322); body is what stands between the header and the last line end.
+// letter is a small message of the shop (RFC 5322); body is what stands between the header and the last line end.
 func letter(subject, body string) string {
+	return letterFrom("Shop <news@shop.example>", subject, body)
+}
+
+// letterFrom is letter of another author.
+func letterFrom(author, subject, body string) string {
 	return strings.Join([]string{
-		"From: Shop <news@shop.example>", "Date: Mon, 02 Nov 2026 10:00:00 +0000",
+		"From: " + author, "Date: Mon, 02 Nov 2026 10:00:00 +0000",
 		"Subject: " + subject, "", body, "",
 	}, "\r\n")
 }

@@ -2,18 +2,16 @@ package main
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/x509"
 	"fmt"
 	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
-	"gatepost/checks"
-	"gatepost/config"
 	"gatepost/internal/mailsink"
 	"gatepost/journal"
 	"gatepost/policy"
@@ -22,10 +20,12 @@ import (
 // demoHost is the name of the proxy of the demo.
 const demoHost = "mx.example.com"
 
-// stage is all that the demo sets up: a mail server, the proxy in front of it, and a directory for both.
+// stage is all that the demo sets up: a mail server, the proxy in front of it, a DNS server, and a directory for all.
 type stage struct {
 	dir      string
-	roots    *x509.CertPool // the proxy's certificate
+	roots    *x509.CertPool     // the proxy's certificate
+	key      ed25519.PrivateKey // of bank.example
+	dns      string             // where the DNS server listens
 	sink     *mailsink.Server
 	sinkAddr string
 	smtp     string // where the proxy listens for everybody
@@ -55,6 +55,9 @@ func (st *stage) set() error {
 	st.ends = append(st.ends, func() { os.RemoveAll(dir) })
 	if err := st.startSink(); err != nil {
 		return fmt.Errorf("start the mail server: %w", err)
+	}
+	if err := st.startDNS(); err != nil {
+		return fmt.Errorf("start the DNS server: %w", err)
 	}
 	if err := st.makeCertificate(time.Now()); err != nil {
 		return fmt.Errorf("make a certificate: %w", err)
@@ -152,55 +155,8 @@ func (st *stage) stopProxy() {
 	defer cancel()
 	st.daemon.server.Shutdown(ctx)
 	st.daemon.stop()
+	st.daemon.parts.close()
 }
-
-// config writes the config and reads it as a file is read.
-func (st *stage) config() (*config.Config, error) {
-	text := fmt.Sprintf(demoConfig, demoHost, st.smtp, st.tries, st.file("cert.pem"), st.file("key.pem"), st.sinkAddr,
-		st.file("journal.jsonl"), st.admin)
-	if err := os.WriteFile(st.file("gatepost.toml"), []byte(text), 0o600); err != nil {
-		return nil, err
-	}
-	return config.Parse("gatepost.toml", []byte(text), checks.Kinds())
-}
-
-const demoConfig = `# The config of "gatepost demo".
-hostname = %q
-mode = "enforce"
-
-[listen.smtp]
-address = [%q]
-
-# The samples come in here, each with the address of its sender in a PROXY header.
-[listen.samples]
-address = [%q]
-proxy_protocol_from = ["127.0.0.1/32"]
-
-[tls]
-certificate = %q
-key = %q
-
-[backend.main]
-address = [%q]
-domains = ["example.com", ".example.net"]
-client_ip = "xclient"
-
-[policy]
-checks = ["pregreet"]
-contact = "postmaster@example.com"
-
-[check.pregreet]
-wait = "100ms" # short, for the sake of the audience
-
-[journal]
-file = %q
-
-[admin]
-address = %q
-
-[log]
-level = "error"
-`
 
 // took keeps a record for the narration. It does not wait for it: past the queue, records are in the journal only.
 func (st *stage) took(r *policy.Record) {
@@ -208,34 +164,4 @@ func (st *stage) took(r *policy.Record) {
 	case st.records <- r:
 	default:
 	}
-}
-
-// result is what became of a sample.
-type result struct {
-	dialogue          []string
-	verdict, why, ref string
-	stored            int
-}
-
-// as reports whether the sample ended as it should.
-func (r result) as(sm sample) bool { return r.verdict == sm.verdict && r.stored == sm.stored }
-
-// play plays a sample. Its records are all there once its session is over.
-func (st *stage) play(ctx context.Context, sm sample) (result, error) {
-	before := st.sink.Committed()
-	client, err := netip.ParseAddr(sm.client)
-	if err != nil {
-		return result{}, err
-	}
-	lines, err := dialogue(ctx, st.tries, client, st.roots, sm.steps)
-	if err != nil {
-		return result{}, err
-	}
-	got := result{dialogue: lines, stored: st.sink.Committed() - before, verdict: "no record"}
-	for len(st.records) > 0 {
-		if r := <-st.records; r.Listener == "samples" && (got.ref == "" || len(r.Recipients) > 0) {
-			got.verdict, got.why, got.ref = verdictOf(r), why(r), r.Ref
-		}
-	}
-	return got, nil
 }

@@ -173,8 +173,23 @@ func TestVerdictAndWhy(t *testing.T) {
 		verdict, why string
 	}{
 		{"nothing came", policy.Record{Helo: "x"}, "no mail", "the session came to no recipient"},
-		{"turned away by a check", policy.Record{Findings: []policy.Finding{{Check: "pregreet", Text: "You talked first"}}},
-			turnedAway, "the check pregreet: You talked first"},
+		{"turned away by a check", policy.Record{Reply: policy.Reply{Code: 554, Text: "5.7.1 You are listed; see us"},
+			Findings: []policy.Finding{{Check: "rdns", Text: "You have a name"}, {Check: "dnsbl", Text: "You are listed"}}},
+			turnedAway, "the check dnsbl: You are listed"},
+		{"turned away by a rule", policy.Record{Reply: policy.Reply{Code: 554, Text: "5.7.1 Refused by the policy of this server"},
+			Findings: []policy.Finding{{Check: "rdns", Text: "You have a name"}}},
+			turnedAway, "the proxy refused it: 554 5.7.1 Refused by the policy of this server"},
+		{"a look, and no more", policy.Record{Helo: "x", Findings: []policy.Finding{{Check: "rdns", Text: "You have a name"}}},
+			"no mail", "the session came to no recipient"},
+		{"tagged", policy.Record{Findings: []policy.Finding{{Check: "spf", Text: "SPF: perhaps"}}, Recipients: []policy.RecipientRecord{{
+			Verdict: policy.Tagged, By: "spf", Where: "gatepost.toml:7", Would: policy.Tag, Reply: policy.Reply{Code: 250, Text: "Ok"}}}},
+			"tagged", "the check spf tagged it: SPF: perhaps (gatepost.toml:7); the mail server took it: 250 Ok"},
+		{"monitored", policy.Record{Recipients: []policy.RecipientRecord{{Verdict: policy.Accepted, Would: policy.Reject, WouldBy: "spf",
+			Intended: policy.Reply{Code: 550, Text: "5.7.23 no"}, Reply: policy.Reply{Code: 250, Text: "Ok"}}}},
+			"accepted", "the mail server took it: 250 Ok; were it enforced, the check spf would have rejected it: 550 5.7.23 no"},
+		{"a monitored tag", policy.Record{Recipients: []policy.RecipientRecord{{Verdict: policy.Accepted, Would: policy.Tag, WouldBy: "spf",
+			Reply: policy.Reply{Code: 250, Text: "Ok"}}}},
+			"accepted", "the mail server took it: 250 Ok; were it enforced, the check spf would have tagged it"},
 		{"another protocol", policy.Record{Faults: []string{"not-smtp"}}, turnedAway, "the sender speaks another protocol"},
 		{"given up", policy.Record{End: policy.EndAborted, Recipients: []policy.RecipientRecord{rcpt(policy.Undecided, "", 250, "Ok")}},
 			"no mail", "it came to no verdict: the sender gave it up"},
@@ -192,7 +207,7 @@ func TestVerdictAndWhy(t *testing.T) {
 		if got := verdictOf(&c.r); got != c.verdict {
 			t.Errorf("%s: verdict %q, want %q", c.name, got, c.verdict)
 		}
-		if got := why(&c.r); got != c.why {
+		if got := why(&c.r, nil); got != c.why {
 			t.Errorf("%s: why %q, want %q", c.name, got, c.why)
 		}
 	}

@@ -29,28 +29,20 @@ func verdictOf(r *policy.Record) string {
 	switch {
 	case len(words) > 0:
 		return strings.Join(words, ", ")
-	case len(r.Recipients) == 0 && (len(r.Faults) > 0 || r.Helo == "" && refusal(r) != ""):
+	case len(r.Recipients) == 0 && (len(r.Faults) > 0 || r.Helo == "" && r.Reply.Code >= 400):
 		return turnedAway
 	}
 	return "no mail"
 }
 
-// refusal is the sentence of the first check that has one for the sender, with its name.
-func refusal(r *policy.Record) string {
-	for _, f := range r.Findings {
-		if f.Text != "" {
-			return f.Check + ": " + f.Text
-		}
-	}
-	return ""
-}
-
-// why is one sentence that says what decided, from the record alone. It is cleaned.
-func why(r *policy.Record) string {
+// why is one sentence that says what decided, from the record and the policy that it was judged by. It is cleaned.
+func why(r *policy.Record, p *policy.Policy) string {
 	var parts []string
 	for i := range r.Recipients {
-		if p := whyRecipient(r, &r.Recipients[i]); !slices.Contains(parts, p) {
-			parts = append(parts, p)
+		for _, part := range append(spared(r, &r.Recipients[i], p), whyRecipient(r, &r.Recipients[i])) {
+			if !slices.Contains(parts, part) {
+				parts = append(parts, part)
+			}
 		}
 	}
 	if len(parts) == 0 {
@@ -69,7 +61,7 @@ func whyRecipient(r *policy.Record, rc *policy.RecipientRecord) string {
 	case rc.Verdict == policy.Undecided:
 		return "it came to no verdict: " + howEnded(r.End)
 	case rc.Verdict <= policy.Tagged:
-		return "the mail server took it: " + reply
+		return tagged(r, rc) + "the mail server took it: " + reply + wouldHave(rc)
 	case rc.By == "backend" && r.Note != "":
 		return "the mail server failed: " + r.Note
 	case rc.By == "backend":
@@ -89,10 +81,81 @@ func whySession(r *policy.Record) string {
 	if len(r.Faults) > 0 {
 		return faultText(r.Faults)
 	}
-	if s := refusal(r); s != "" {
-		return "the check " + s
+	for _, f := range r.Findings {
+		if f.Text != "" && strings.Contains(r.Reply.Text, f.Text) {
+			return "the check " + f.Check + ": " + f.Text
+		}
+	}
+	if r.Reply.Code >= 400 {
+		return fmt.Sprintf("the proxy refused it: %d %s", r.Reply.Code, r.Reply.Text)
 	}
 	return "the session came to no recipient"
+}
+
+// tagged says what marked a mail, with the end of a part behind it; "" where nothing did.
+func tagged(r *policy.Record, rc *policy.RecipientRecord) string {
+	if rc.Verdict != policy.Tagged {
+		return ""
+	}
+	text := ""
+	for _, f := range r.Findings {
+		if f.Check == rc.By && f.Text != "" {
+			text = ": " + f.Text
+		}
+	}
+	return fmt.Sprintf("the check %s tagged it%s%s; ", rc.By, text, placed(rc.Where))
+}
+
+// wouldHave says what a monitored check would have done to a mail that went on, with the start of a part before it; "" where none
+// would have done more than was done.
+func wouldHave(rc *policy.RecipientRecord) string {
+	d := policy.Decision{Done: rc.Would}
+	if d.Verdict() <= rc.Verdict {
+		return ""
+	}
+	s := fmt.Sprintf("; were it enforced, the check %s would have %s it", rc.WouldBy, d.Verdict())
+	if rc.Intended.Code > 0 {
+		s += fmt.Sprintf(": %d %s", rc.Intended.Code, rc.Intended.Text)
+	}
+	return s
+}
+
+// spared says which checks a rule kept from acting on a recipient's mail. The record holds what was found, so the policy is asked
+// again, with its rules and without.
+func spared(r *policy.Record, rc *policy.RecipientRecord, p *policy.Policy) []string {
+	if p == nil || len(p.Rules) == 0 || rc.Verdict > policy.Tagged {
+		return nil
+	}
+	c, bare := caseOf(r, rc), *p
+	bare.Rules = nil
+	unspared := bare.Judge(c).Steps
+	var parts []string
+	for i, st := range p.Judge(c).Steps {
+		if st.Skipped != "" && unspared[i].Asked > policy.None {
+			parts = append(parts, fmt.Sprintf("%s, but the rule %s spared it the check %s%s",
+				st.Finding.Text, st.Skipped, st.Finding.Check, placed(st.Where)))
+		}
+	}
+	return parts
+}
+
+// caseOf is what was judged for a recipient.
+func caseOf(r *policy.Record, rc *policy.RecipientRecord) policy.Case {
+	c := policy.Case{Time: r.Time, Client: r.Client, Helo: r.Helo, HasSender: r.Sender != nil,
+		Recipient: mailboxOf(rc.Address), FromDomain: r.FromDomain, Findings: r.Findings}
+	if r.Sender != nil {
+		c.Sender, c.NullPath = mailboxOf(*r.Sender), *r.Sender == ""
+	}
+	return c
+}
+
+// mailboxOf parts an address of a record.
+func mailboxOf(address string) policy.Mailbox {
+	i := strings.LastIndexByte(address, '@')
+	if i < 0 {
+		return policy.Mailbox{Local: address}
+	}
+	return policy.Mailbox{Local: address[:i], Domain: strings.ToLower(address[i+1:])}
 }
 
 func placed(where string) string {

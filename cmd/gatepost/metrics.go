@@ -5,8 +5,11 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"gatepost/checks/dnsbl"
 	"gatepost/policy"
+	"gatepost/proxy"
 	"gatepost/proxy/backend"
+	"gatepost/resolver"
 )
 
 // metrics are what /metrics shows. Labels come from the config alone, never from mail.
@@ -22,10 +25,14 @@ type metrics struct {
 	now        atomic.Pointer[inForce]
 }
 
-// inForce is what the settings in force bring to the metrics.
+// inForce is what the settings in force bring to the metrics. A reload puts another in its place; it is not changed itself.
 type inForce struct {
+	policy   *policy.Policy
+	modes    map[string]policy.Mode // of each check, by its name
 	backends []*backend.Backend
-	cert     *certificate
+	cert     *certificate // nil without TLS
+	resolver *resolver.Resolver
+	lists    []*dnsbl.Check
 }
 
 func newMetrics(d *daemon) *metrics {
@@ -35,7 +42,7 @@ func newMetrics(d *daemon) *metrics {
 	m := &metrics{
 		registry:   prometheus.NewRegistry(),
 		recipients: counter("recipients_total", "Recipients by verdict and by what decided.", "verdict", "by"),
-		results:    counter("check_results_total", "Findings of checks.", "check", "outcome"),
+		results:    counter("check_results_total", "Findings of checks, by the mode of the check; one of some recipients alone does not show.", "check", "mode", "outcome"),
 		would:      counter("would_act_total", "What checks would have done, had all been enforced.", "check", "action"),
 		replies:    counter("backend_replies_total", "Replies of backends to recipients and content.", "backend", "class"),
 		checkTime: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "gatepost_check_duration_seconds",
@@ -50,8 +57,17 @@ func newMetrics(d *daemon) *metrics {
 	return m
 }
 
-func (m *metrics) use(backends []*backend.Backend, cert *certificate) {
-	m.now.Store(&inForce{backends, cert})
+// use takes over what a config brings that comes in force. The parts are read here and now: what reads the metrics later
+// runs beside the next reload, which changes them.
+func (m *metrics) use(s *proxy.Settings, cert *certificate, p *parts) {
+	now := &inForce{policy: s.Policy, modes: map[string]policy.Mode{}, backends: s.Routes.Backends(), cert: cert, resolver: p.resolver}
+	for _, slot := range s.Policy.Slots {
+		now.modes[slot.Check.Name()] = min(s.Policy.Mode, slot.Mode)
+		if l, ok := slot.Check.(*dnsbl.Check); ok {
+			now.lists = append(now.lists, l)
+		}
+	}
+	m.now.Store(now)
 }
 
 func (m *metrics) reloaded(ok bool) {
@@ -61,11 +77,13 @@ func (m *metrics) reloaded(ok bool) {
 	}
 }
 
-// observe counts a record.
+// observe counts a record. One that ends behind a reload counts for the modes that came with it, and "off" stands for a check
+// that is gone.
 func (m *metrics) observe(r *policy.Record) {
+	modes := m.now.Load().modes
 	m.took.Observe(r.Took.Seconds())
 	for _, f := range r.Findings {
-		m.results.WithLabelValues(f.Check, string(f.Outcome)).Inc()
+		m.results.WithLabelValues(f.Check, modes[f.Check].String(), string(f.Outcome)).Inc()
 		m.checkTime.WithLabelValues(f.Check).Observe(f.Took.Seconds())
 	}
 	for i := range r.Recipients {
@@ -81,60 +99,3 @@ func (m *metrics) observe(r *policy.Record) {
 }
 
 var classes = [...]string{"0xx", "1xx", "2xx", "3xx", "4xx", "5xx"}
-
-// gauges are the figures that are read when they are asked for.
-type gauges struct{ d *daemon }
-
-var (
-	descOpen    = prometheus.NewDesc("gatepost_connections_open", "Sessions open now.", nil, nil)
-	descTotal   = prometheus.NewDesc("gatepost_connections_total", "Connections accepted.", nil, nil)
-	descRefused = prometheus.NewDesc("gatepost_connections_refused_total", "Connections turned away for a limit.", nil, nil)
-	descMemory  = prometheus.NewDesc("gatepost_content_memory_bytes", "Content held in memory.", nil, nil)
-	descUp      = prometheus.NewDesc("gatepost_backend_up", "1 if the last connection to any address of the backend worked.", []string{"backend"}, nil)
-	descExpiry  = prometheus.NewDesc("gatepost_tls_certificate_expiry_timestamp_seconds", "When our certificate expires.", nil, nil)
-	descRecords = prometheus.NewDesc("gatepost_journal_records_total", "Records written.", nil, nil)
-	descDropped = prometheus.NewDesc("gatepost_journal_dropped_total", "Records that could not be written.", nil, nil)
-)
-
-// Describe names them.
-func (g *gauges) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descOpen, descTotal, descRefused, descMemory, descUp, descExpiry, descRecords, descDropped} {
-		ch <- d
-	}
-}
-
-// Collect reads them.
-func (g *gauges) Collect(ch chan<- prometheus.Metric) {
-	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
-	}
-	count := func(d *prometheus.Desc, v int64) {
-		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v))
-	}
-	st := g.d.server.Stats()
-	gauge(descOpen, float64(st.Open))
-	count(descTotal, st.Total)
-	count(descRefused, st.Refused)
-	gauge(descMemory, float64(st.Memory))
-	now := g.d.metrics.now.Load()
-	for _, b := range now.backends {
-		gauge(descUp, up(b), b.Name())
-	}
-	if now.cert != nil {
-		gauge(descExpiry, float64(now.cert.expires().Unix()))
-	}
-	if g.d.journal != nil {
-		written, dropped := g.d.journal.Counts()
-		count(descRecords, written)
-		count(descDropped, dropped)
-	}
-}
-
-func up(b *backend.Backend) float64 {
-	for _, h := range b.Health() {
-		if h.Up {
-			return 1
-		}
-	}
-	return 0
-}

@@ -131,7 +131,7 @@ func (d *daemon) apply(c *config.Config) error {
 		}
 	}
 	d.probeAll(ctx, settings.Routes.Backends())
-	d.metrics.use(settings.Routes.Backends(), cert)
+	d.metrics.use(settings, cert, &d.parts)
 	if d.server == nil {
 		d.server = proxy.New(settings, d.record, d.log)
 	} else {
