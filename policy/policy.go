@@ -65,6 +65,20 @@ func (d Decision) Verdict() Verdict {
 	return [...]Verdict{None: Accepted, Tag: Tagged, Defer: Deferred, Reject: Rejected}[d.Done]
 }
 
+// Mode is the mode of the check that decided; where none did, of the one that would have.
+func (d Decision) Mode() Mode {
+	by := d.By
+	if by == "" {
+		by = d.ByWho
+	}
+	for i := range d.Steps {
+		if d.Steps[i].Finding.Check == by {
+			return d.Steps[i].Mode
+		}
+	}
+	return Off
+}
+
 // Judge folds the findings of a case, in the order of the policy's slots, into the decision for its recipient: the strongest action
 // wins, and of equals the first. A rule that holds comes before them all. It is pure.
 func (p *Policy) Judge(c Case) Decision {

@@ -20,30 +20,38 @@ type Record struct {
 	Sender     *string           `json:"sender,omitempty"` // nil before MAIL; "" for <>
 	Size       int64             `json:"size,omitempty"`   // octets of content
 	MessageID  string            `json:"message_id,omitempty"`
-	FromDomain string            `json:"from_domain,omitempty"`
+	FromDomain string            `json:"from_domain,omitempty"` // for finding it again; not judged by
+	Author     string            `json:"author,omitempty"`      // the author's domain as the policy saw it; "" where there is not exactly one
 	ListID     string            `json:"list_id,omitempty"`
 	Recipients []RecipientRecord `json:"recipients"`
 	Findings   []Finding         `json:"findings,omitempty"`
-	Reply      Reply             `json:"reply,omitzero"`   // the refusal of the transaction or session as a whole, as it was sent, without the ref
-	End        End               `json:"end"`              // how the transaction ended
-	Note       string            `json:"note,omitempty"`   // what else is worth knowing, such as a fault of the backend
-	Faults     []string          `json:"faults,omitempty"` // faults of form: bare-lf, bare-cr, nul, smuggling, pregreet, pipelining
-	Policy     string            `json:"policy,omitempty"` // hash of the policy
+	By         string            `json:"by,omitempty"`         // what decided the refusal in Reply, named as in RecipientRecord.By
+	Where      string            `json:"where,omitempty"`      // the place in the config that decided it
+	Reply      Reply             `json:"reply,omitzero"`       // the refusal of the transaction or session as a whole, as it was sent, without the ref
+	End        End               `json:"end"`                  // how the transaction ended
+	Note       string            `json:"note,omitempty"`       // what else is worth knowing, such as a fault of the backend
+	Faults     []string          `json:"faults,omitempty"`     // faults of form: bare-lf, bare-cr, nul, smuggling, pregreet, pipelining
+	Policy     string            `json:"policy,omitempty"`     // hash of the policy
+	Subject    string            `json:"subject,omitempty"`    // only where the admin asked for it
+	Transcript []string          `json:"transcript,omitempty"` // the dialogue, a line each, "C: " or "S: " in front; never content; only where asked for
 	Took       time.Duration     `json:"took_ns"`
 }
 
 // RecipientRecord is what became of one recipient.
 type RecipientRecord struct {
-	Address      string  `json:"address"`
-	Verdict      Verdict `json:"verdict"`
-	By           string  `json:"by,omitempty"`    // the check that decided; "backend", "relay", "protocol" or "proxy" where none did
-	Where        string  `json:"where,omitempty"` // the place in the config that decided
-	Reply        Reply   `json:"reply"`           // as it was sent, without the ref
-	Would        Action  `json:"would"`           // what would have been done, had every check been enforced
-	WouldBy      string  `json:"would_by,omitempty"`
-	Intended     Reply   `json:"intended,omitzero"`
-	Backend      string  `json:"backend,omitempty"`
-	BackendReply Reply   `json:"backend_reply,omitzero"` // to RCPT, or to the content
+	Address      string    `json:"address"`
+	Verdict      Verdict   `json:"verdict"`
+	By           string    `json:"by,omitempty"`       // the check that decided; "backend", "relay", "protocol" or "proxy" where none did
+	Mode         Mode      `json:"mode,omitempty"`     // of the check that decided; where none did, of the one in WouldBy
+	Where        string    `json:"where,omitempty"`    // the place in the config that decided
+	Rule         string    `json:"rule,omitempty"`     // the rule that held, if one did
+	Findings     []Finding `json:"findings,omitempty"` // those of StageRcpt, which are of this recipient alone
+	Reply        Reply     `json:"reply"`              // as it was sent, without the ref
+	Would        Action    `json:"would"`              // what would have been done, had every check been enforced
+	WouldBy      string    `json:"would_by,omitempty"`
+	Intended     Reply     `json:"intended,omitzero"`
+	Backend      string    `json:"backend,omitempty"`
+	BackendReply Reply     `json:"backend_reply,omitzero"` // to RCPT, or to the content
 }
 
 // End is how a transaction ended.

@@ -120,12 +120,12 @@ func (r *Run) Reset() {
 	r.view.Sender, r.view.NullPath, r.view.Recipient, r.view.Message = Mailbox{}, false, Mailbox{}, nil
 }
 
-// Findings are those that are there by now, in the order of the policy.
+// Findings are those that are there by now, in the order of the policy, without those of StageRcpt, which are of one recipient each.
 func (r *Run) Findings() []Finding {
 	var fs []Finding
 	for i := range r.policy.Slots {
 		for _, t := range r.tasks {
-			if t.slot == &r.policy.Slots[i] && t.isDone() {
+			if t.slot == &r.policy.Slots[i] && t.stage != StageRcpt && t.isDone() {
 				fs = append(fs, t.finding)
 			}
 		}

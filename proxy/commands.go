@@ -52,6 +52,9 @@ var commands = [...]command{
 
 // command answers one command line.
 func (s *session) command(line []byte) {
+	if s.set.Transcript {
+		s.note("C: ", line)
+	}
 	verb, arg, err := smtp.ParseCommand(line)
 	s.verb = verb
 	if s.refusedDT {

@@ -45,6 +45,7 @@ func (s *session) connect() bool {
 	}
 	s.begin(early)
 	if d := s.run.Connect(s.lis.Early); d.Done >= policy.Defer {
+		s.last = refusal{by: d.By, where: d.Where}
 		s.hangUp(atConnect(d))
 		s.flush()
 		return false

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"gatepost/policy"
-	"gatepost/proxy/smtp"
 )
 
 // endTransaction closes the transaction that is open, if one is, and writes its record. end says why; it is
@@ -23,7 +22,7 @@ func (s *session) endTransaction(end policy.End, note string) {
 	if note != "" {
 		t.note = note
 	}
-	if (end == policy.EndAborted || end == policy.EndLost) && t.taken == 0 && (len(t.rcpts) > 0 || s.last.Code != 0) {
+	if (end == policy.EndAborted || end == policy.EndLost) && t.taken == 0 && (len(t.rcpts) > 0 || s.last.reply.Code != 0) {
 		end = policy.EndRefused
 	}
 	rec := s.newRecord(t.began)
@@ -38,11 +37,16 @@ func (s *session) endTransaction(end policy.End, note string) {
 	}
 	if sp := t.spool; sp != nil {
 		rec.Size = sp.size
-		rec.MessageID, rec.FromDomain, rec.ListID = identify(&policy.Message{Head: sp.head()})
+		m := &policy.Message{Head: sp.head()}
+		rec.MessageID, rec.FromDomain, rec.ListID = identify(m)
+		rec.Author = author(m.Head)
+		if f, ok := m.Field("subject"); ok && s.set.Subject {
+			rec.Subject = excerpt(f)
+		}
 		sp.close()
 	}
 	s.write(rec)
-	s.tx, s.refID, s.faults, s.last = nil, "", nil, smtp.Reply{}
+	s.tx, s.refID, s.faults, s.last, s.script = nil, "", nil, refusal{}, nil
 	s.run.Reset()
 	if s.phase != phaseStart {
 		s.phase = phaseReady
@@ -55,12 +59,12 @@ func (s *session) recordSession() {
 	rec.End = policy.EndNone
 	rec.Recipients = []policy.RecipientRecord{}
 	s.write(rec)
-	s.faults = nil
+	s.faults, s.script = nil, nil
 }
 
 func (s *session) newRecord(began time.Time) *policy.Record {
 	rec := &policy.Record{Time: began, Ref: s.ref(), Session: s.id, Listener: s.lis.Name, Client: s.client.Addr(),
-		ClientName: s.name, Helo: s.helo, Proto: s.proto(), TLS: s.tls, Faults: s.faults, Policy: s.set.Policy.Hash, Reply: policy.Reply(s.last), Took: time.Since(began)}
+		ClientName: s.name, Helo: s.helo, Proto: s.proto(), TLS: s.tls, Faults: s.faults, Policy: s.set.Policy.Hash, Reply: policy.Reply(s.last.reply), By: s.last.by, Where: s.last.where, Transcript: s.script, Took: time.Since(began)}
 	if s.run != nil {
 		rec.Findings = s.run.Findings()
 	}

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"math/rand/v2"
@@ -48,8 +49,9 @@ type session struct {
 	closing   bool // the reply that ends the session has been given
 	linger    bool // the sender may still be sending, and should be able to read that reply
 	faults    []string
-	last      smtp.Reply // the refusal of a transaction or session as a whole
-	recorded  bool       // a record of this session was written
+	last      refusal  // of a transaction or session as a whole
+	script    []string // the dialogue, where it is kept
+	recorded  bool     // a record of this session was written
 
 	run    *policy.Run
 	tx     *transaction
@@ -58,6 +60,12 @@ type session struct {
 	told   bool             // back was used by an earlier transaction: it may have died since
 	wait   []waiting        // replies that the sender is owed behind those of the backend
 	spare  []waiting        // room for the next ones
+}
+
+// refusal is a reply with what decided it.
+type refusal struct {
+	reply     smtp.Reply
+	by, where string
 }
 
 // phase says which commands are legal.
@@ -205,7 +213,32 @@ func (s *session) reply(r smtp.Reply) {
 		s.wait = append(s.wait, waiting{what: waitLocal, reply: r})
 		return
 	}
+	s.say(r)
+}
+
+// say puts a reply behind those that are to be written.
+func (s *session) say(r smtp.Reply) {
+	at := len(s.out)
 	s.out = r.Append(s.out)
+	if s.set.Transcript {
+		for line := range bytes.Lines(s.out[at:]) {
+			s.note("S: ", line)
+		}
+	}
+}
+
+// The bounds of a transcript.
+const (
+	scriptLines = 200
+	scriptLine  = 512
+)
+
+// note adds a line to the transcript.
+func (s *session) note(who string, line []byte) {
+	if len(s.script) < scriptLines {
+		line = bytes.TrimRight(line, "\r\n")
+		s.script = append(s.script, who+string(line[:min(len(line), scriptLine)]))
+	}
 }
 
 // refuse is reply with the ref at the end, as each 4xx and 5xx carries it.
@@ -229,7 +262,10 @@ func (s *session) hangUp(r smtp.Reply) {
 		s.reply(r)
 	} else {
 		s.refuse(r)
-		s.last = r
+		if s.last.by == "" {
+			s.last.by = "protocol"
+		}
+		s.last.reply = r
 	}
 	s.closing, s.linger = true, true
 }
@@ -254,8 +290,8 @@ const writeTimeout = time.Minute
 
 // turnAway answers a connection that gets no session. It does not wait for the sender.
 func (s *session) turnAway(r smtp.Reply) {
-	s.last = r
-	s.out = r.WithRef(s.ref()).Append(s.out)
+	s.last = refusal{r, "proxy", ""}
+	s.say(r.WithRef(s.ref()))
 	s.conn.SetWriteDeadline(time.Now().Add(time.Second))
 	s.conn.Write(s.out)
 	s.faults = append(s.faults, "limit")

@@ -17,6 +17,8 @@ type Settings struct {
 	TLS          *tls.Config   // nil: no STARTTLS
 	Limits       Limits        // zero fields take the defaults
 	RejectBareLF bool          // refuse content with bare LF, instead of making it CR LF
+	Subject      bool          // records hold the subject
+	Transcript   bool          // records hold the dialogue, without content
 	Pregreet     time.Duration // how long the banner is held to see who talks first; 0: not looked at
 }
 

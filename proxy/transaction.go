@@ -62,7 +62,7 @@ func (s *session) mail(arg []byte) {
 	}
 	s.tx = &transaction{began: time.Now(), from: from, params: params}
 	if r := s.unwanted(params); r.Code != 0 {
-		s.last = r
+		s.last = refusal{r, "protocol", ""}
 		s.fail(r)
 		s.endTransaction(policy.EndRefused, "")
 		return
@@ -140,6 +140,11 @@ func (s *session) fits(i int, target *backend.Backend, box policy.Mailbox) bool 
 func (s *session) passes(i int, box policy.Mailbox) bool {
 	d := s.run.Rcpt(box)
 	s.tx.rcpts[i].decided(d)
+	for _, st := range d.Steps {
+		if st.Finding.Stage == policy.StageRcpt {
+			s.tx.rcpts[i].rec.Findings = append(s.tx.rcpts[i].rec.Findings, st.Finding)
+		}
+	}
 	if d.Done < policy.Defer {
 		return true
 	}
@@ -158,6 +163,12 @@ func (r *recipient) decided(d policy.Decision) {
 	}
 	if d.Done > policy.None {
 		r.rec.By, r.rec.Where = d.By, d.Where
+	}
+	if d.By != "" || r.rec.By == "" {
+		r.rec.Mode = d.Mode()
+	}
+	if d.Rule != "" {
+		r.rec.Rule = d.Rule
 	}
 	if d.Done == policy.Tag {
 		r.rec.Verdict = policy.Tagged
@@ -289,7 +300,7 @@ func (s *session) settle() {
 		}
 		switch w := &wait[i]; {
 		case w.what == waitLocal:
-			s.out = w.reply.Append(s.out)
+			s.say(w.reply)
 		case w.what == waitMail:
 			s.mailReply(wait[i+1:])
 		default:
@@ -374,11 +385,11 @@ func (s *session) rcptReply(i int) {
 		rc.taken = true
 		rc.rec.Reply = policy.Reply(r)
 		t.taken++
-		s.out = r.Append(s.out)
+		s.say(r)
 		return
 	}
 	rc.refused(r, "backend")
-	s.out = r.WithRef(s.ref()).Append(s.out)
+	s.say(r.WithRef(s.ref()))
 	if r.Class() == 5 {
 		s.countError()
 	}
