@@ -3,6 +3,7 @@ package checks
 
 import (
 	"log/slog"
+	"time"
 
 	"gatepost/checks/dkim"
 	"gatepost/checks/dmarc"
@@ -15,6 +16,7 @@ import (
 	"gatepost/checks/senderdomain"
 	"gatepost/checks/size"
 	"gatepost/checks/spf"
+	"gatepost/greylist"
 	"gatepost/policy"
 	"gatepost/resolver"
 )
@@ -24,6 +26,7 @@ type Deps struct {
 	Resolver *resolver.Resolver
 	Log      *slog.Logger    // for alarms
 	Rates    ratelimit.Store // one for all, over reloads
+	StateDir string          // where what outlives a restart is kept
 }
 
 // Entry is a check that can be set up. New gets the settings as Kind.Settings returned them, filled. A check that holds something
@@ -45,12 +48,23 @@ func Table() []Entry {
 		of(dnsbl.DomainKind(), func(s *dnsbl.DomainSettings, d Deps) policy.Check { return dnsbl.NewDomain(s, d.Resolver, d.Log) }),
 		of(spf.Kind(), func(s *spf.Settings, d Deps) policy.Check { return spf.New(s, d.Resolver) }),
 		of(senderdomain.Kind(), func(_ any, d Deps) policy.Check { return senderdomain.New(d.Resolver) }),
+		{Kind: greylist.Kind(), New: newGreylist},
 		of(size.Kind(), func(s *size.Settings, _ Deps) policy.Check { return size.New(s) }),
 		of(headers.Kind(), func(s *headers.Settings, _ Deps) policy.Check { return headers.New(s) }),
 		of(dkim.Kind(), func(s *dkim.Settings, d Deps) policy.Check { return dkim.New(s, d.Resolver) }),
 		of(dmarc.Kind(), func(s *dmarc.Settings, d Deps) policy.Check { return dmarc.New(s, d.Resolver) }),
 		of(dnsbl.AuthorKind(), func(s *dnsbl.AuthorSettings, d Deps) policy.Check { return dnsbl.NewAuthor(s, d.Resolver, d.Log) }),
 	}
+}
+
+// newGreylist opens the store of the greylist too.
+func newGreylist(settings any, d Deps) (policy.Check, error) {
+	s := settings.(*greylist.Settings)
+	store, err := greylist.Open(s, d.StateDir, d.Log)
+	if err != nil {
+		return nil, err
+	}
+	return greylist.New(s, store, d.Log, time.Now), nil
 }
 
 // of is an entry whose settings are of type S.

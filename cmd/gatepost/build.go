@@ -40,6 +40,7 @@ type parts struct {
 	dns      config.DNS
 	resolver *resolver.Resolver
 	rates    *ratelimit.Memory
+	stateDir string
 }
 
 // newParts makes parts to build with.
@@ -80,6 +81,7 @@ func (p *parts) build(c *config.Config, certificate *certificate) (*proxy.Settin
 	if err := p.setResolver(c.DNS); err != nil {
 		return nil, err
 	}
+	p.stateDir = stateDir(c)
 	var err error
 	if s.Policy, err = p.policy(c); err != nil {
 		return nil, err
@@ -123,7 +125,10 @@ func (p *parts) check(k config.Check, e checks.Entry) (policy.Check, error) {
 	if old, ok := p.checks[k.Name]; ok && old.resolver == p.resolver && reflect.DeepEqual(old.settings, k.Settings) {
 		return old.Check, nil
 	}
-	made, err := e.New(k.Settings, checks.Deps{Resolver: p.resolver, Log: p.log, Rates: p.rates})
+	if old, ok := p.checks[k.Name]; ok { // before the new one opens: a store is open once
+		closeCheck(old.Check)
+	}
+	made, err := e.New(k.Settings, checks.Deps{Resolver: p.resolver, Log: p.log, Rates: p.rates, StateDir: p.stateDir})
 	if err != nil {
 		return nil, fmt.Errorf("check.%s: %w", k.Name, err)
 	}

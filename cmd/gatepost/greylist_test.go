@@ -1,0 +1,119 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"go/parser"
+	"go/token"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"gatepost/config"
+	"gatepost/greylist"
+	"gatepost/policy"
+)
+
+// TestGreylistExample loads the settings as the manual page of the check has them: they are the defaults.
+func TestGreylistExample(t *testing.T) {
+	f, err := parser.ParseFile(token.NewFileSet(), "../../greylist/greylist.go", nil, parser.ParseComments|parser.PackageClauseOnly)
+	if err != nil {
+		t.Fatal(err)
+	}
+	example := "hostname = \"mx.example.com\"\n[backend.main]\naddress = [\"127.0.0.1:10026\"]\ndomains = [\"example.com\"]\n"
+	for line := range strings.Lines(f.Doc.Text()) {
+		if strings.HasPrefix(line, "\t") {
+			example += line
+		}
+	}
+	file := t.TempDir() + "/gatepost.toml"
+	if err := os.WriteFile(file, []byte(example), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.Load(file, []policy.Kind{greylist.Kind()})
+	if err != nil {
+		t.Fatalf("%v\n%s", err, example)
+	}
+	got, want := *c.Checks[0].Settings.(*greylist.Settings), *greylist.Defaults()
+	got.Skip = want.Skip // empty lists are as good as none
+	if g, w := line(got), line(want); g != w {
+		t.Errorf("the example says\n%s\nand the defaults are\n%s", g, w)
+	}
+}
+
+func line(s greylist.Settings) string {
+	var b bytes.Buffer
+	writeJSON(&b, s)
+	return b.String()
+}
+
+// memoryLedger is a ledger on a store in memory.
+func memoryLedger(t *testing.T, rs ...greylist.Record) *ledger {
+	t.Helper()
+	s := greylist.Defaults()
+	m := greylist.NewMemory(s)
+	if err := m.Put(context.Background(), rs); err != nil {
+		t.Fatal(err)
+	}
+	return &ledger{m, s}
+}
+
+// TestGreylistWords: entries as they are told, none of it wider than a terminal.
+func TestGreylistWords(t *testing.T) {
+	first := time.Date(2026, 11, 21, 10, 2, 11, 0, time.UTC).UnixMilli()
+	label := greylist.Label{Client: "192.0.2.0/24", Sender: "a\x1b@" + strings.Repeat("s", 60) + ".example", Recipient: "b@r.example"}
+	for _, c := range []struct {
+		e    greylist.Entry
+		want string
+	}{
+		{greylist.Entry{First: first, Last: first}, "waiting  It was first seen at 2026-11-21 10:02:11 and has to come back: after 2026-11-21 10:07:11, and by 2026-11-23 10:02:11."},
+		{greylist.Entry{First: first, Last: first, Passed: 2}, "passed   It came back and passes: 2 time(s), the last at 2026-11-21 10:02:11. It is remembered until 2026-12-27 10:02:11."},
+		{greylist.Entry{First: first, Last: first, Passed: 2, Flags: greylist.IsClient}, "seen     It brought mail 2 time(s)"},
+		{greylist.Entry{First: first, Last: first, Passed: 3, Flags: greylist.IsClient | greylist.IsKnown}, "known    Every recipient is open to it: it brought mail 3 time(s)"},
+		{greylist.Entry{First: first, Last: first, Flags: greylist.IsClient | greylist.IsKnown | greylist.Allowed}, "allowed  Every recipient is open to it, by an admin's word, until it is deleted."},
+	} {
+		l := memoryLedger(t)
+		text := l.sentence(greylist.Record{Entry: c.e, Label: label})
+		if flat := strings.Join(strings.Fields(text), " "); !strings.Contains(flat, strings.Join(strings.Fields(c.want), " ")) {
+			t.Errorf("%s\nwant %s", text, c.want)
+		}
+		var b bytes.Buffer
+		writeList(&b, []greylist.Record{{Entry: c.e, Label: label}}, 0)
+		for _, row := range append(strings.Split(b.String(), "\n"), strings.Split(text, "\n")[1:]...) {
+			if len(row) > columns || strings.Contains(row, "\x1b") {
+				t.Errorf("%d columns: %q", len(row), row)
+			}
+		}
+	}
+}
+
+// TestGreylistAllow: what an admin's word means.
+func TestGreylistAllow(t *testing.T) {
+	l := memoryLedger(t)
+	for word, want := range map[string]string{
+		"192.0.2.9": "192.0.2.0/24", "192.0.2.0/24": "192.0.2.0/24", "2001:db8::1": "2001:db8::/64", "Shop.Example.": "shop.example", "münchen.example": "xn--mnchen-3ya.example",
+		"192.0.0.0/16": "", "example": "", "amy@shop.example": "", "": "", "a b.example": "",
+	} {
+		id, err := l.identity(word)
+		if err == nil && id.Name != want || err != nil && want != "" {
+			t.Errorf("%q is %q (%v), want %q", word, id.Name, err, want)
+		}
+	}
+}
+
+func TestGreylistBar(t *testing.T) {
+	b := &bar{name: "mail.log", size: 1000}
+	b.read.Store(500)
+	if got, want := b.line(), "mail.log                       [###############...............]  50 %"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	b.read.Store(5000) // a log that grew
+	if got := b.line(); !strings.HasSuffix(got, "100 %") || len(got) >= columns {
+		t.Errorf("%q", got)
+	}
+	b.size = 0
+	if got := b.line(); !strings.HasSuffix(got, " 0 MB") {
+		t.Errorf("%q", got)
+	}
+}
