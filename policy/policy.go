@@ -116,6 +116,9 @@ func (s *Slot) step(f Finding, mode Mode, scope *Scope, rule *Rule) Step {
 			st.Asked, st.Where = a, scope.Where[f.Check]
 		}
 	}
+	if f.Outcome == TempError { // a fault of ours, or of the DNS, is no reason to refuse for good, whatever was asked
+		st.Asked = min(st.Asked, Defer)
+	}
 	if rule.skips(f.Check) {
 		st.Asked, st.Skipped, st.Where = None, rule.Name, rule.Where
 	}
@@ -182,7 +185,8 @@ func (p *Policy) scope(rcpt Mailbox) *Scope {
 	return nil
 }
 
-// SameData says whether two recipients have one data-stage policy, so that one message can be judged for both.
+// SameData says whether two recipients have one data-stage policy, so that one message can be judged for both. A tag is carried out on
+// the content, so what earlier stages tag belongs to it.
 func (p *Policy) SameData(a, b Mailbox) bool {
 	for i := range p.Rules {
 		if r := &p.Rules[i]; len(r.Recipient) > 0 && r.forRecipient(a) != r.forRecipient(b) {
@@ -195,26 +199,39 @@ func (p *Policy) SameData(a, b Mailbox) bool {
 	sa, sb := p.scope(a), p.scope(b)
 	for i := range p.Slots {
 		s := &p.Slots[i]
-		if s.Check.Stage() == StageData && (p.mode(s, sa) != p.mode(s, sb) || !s.sameActions(sa, sb)) {
+		data := s.Check.Stage() == StageData
+		if data && p.mode(s, sa) != p.mode(s, sb) || !p.sameActions(s, sa, sb, data) {
 			return false
 		}
 	}
 	return true
 }
 
-// sameActions says whether two scopes lead every outcome of the check to the same action.
-func (s *Slot) sameActions(a, b *Scope) bool {
-	name := s.Check.Name()
-	for _, sc := range []*Scope{a, b} {
-		if sc == nil {
-			continue
-		}
-		for o := range sc.Actions[name] {
-			f := Finding{Check: name, Outcome: o}
-			if s.step(f, Enforce, a, nil).Asked != s.step(f, Enforce, b, nil).Asked {
-				return false
-			}
+// sameActions says whether two scopes lead every outcome of the check to the same: to the same action asked for, or, short of the data
+// stage, to a tag for both or for neither.
+func (p *Policy) sameActions(s *Slot, a, b *Scope, data bool) bool {
+	for o := range s.outcomes(a, b) {
+		f := Finding{Check: s.Check.Name(), Outcome: o}
+		sa, sb := s.step(f, p.mode(s, a), a, nil), s.step(f, p.mode(s, b), b, nil)
+		if data && sa.Asked != sb.Asked || !data && (sa.Done == Tag) != (sb.Done == Tag) {
+			return false
 		}
 	}
 	return true
+}
+
+// outcomes are those of the check that anything is said about.
+func (s *Slot) outcomes(scopes ...*Scope) map[Outcome]bool {
+	all := map[Outcome]bool{}
+	for o := range s.Actions {
+		all[o] = true
+	}
+	for _, sc := range scopes {
+		if sc != nil {
+			for o := range sc.Actions[s.Check.Name()] {
+				all[o] = true
+			}
+		}
+	}
+	return all
 }

@@ -113,6 +113,15 @@ func (r *Run) Data(m *Message, rcpt Mailbox) Decision {
 	return r.judge(StageData)
 }
 
+// For judges again what Data judged, for another recipient of the message: what is done is the same for all, but not what would be.
+func (r *Run) For(rcpt Mailbox) Decision {
+	if len(r.policy.Slots) == 0 && len(r.policy.Rules) == 0 {
+		return Decision{}
+	}
+	r.view.Recipient = rcpt
+	return r.judge(StageData)
+}
+
 // Reset ends the transaction: what was found from MAIL on is void.
 func (r *Run) Reset() {
 	r.endContent(errAborted)

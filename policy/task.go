@@ -3,6 +3,7 @@ package policy
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -43,24 +44,24 @@ func (t *task) run(ctx context.Context, v View, all []*task) {
 		}
 	}()
 	if f, ok := t.slot.Check.(Follower); ok {
-		v = v.With(t.followed(f.Follows(), all)...)
+		v.findings = t.follow(f.Follows(), all)
 	}
 	f := t.slot.Check.Run(ctx, v)
 	f.Check, f.Stage, f.Took = t.slot.Check.Name(), t.stage, time.Since(t.started)
 	t.settle(f)
 }
 
-// followed awaits the findings of the checks with these names.
-func (t *task) followed(names []string, all []*task) []Finding {
-	var fs []Finding
-	for _, name := range names {
+// follow gives the findings of the checks with these names, each awaited when it is asked for: what a check does before that goes on
+// beside them.
+func (t *task) follow(names []string, all []*task) func(string) (Finding, bool) {
+	return func(name string) (Finding, bool) {
 		for _, other := range all {
-			if other != t && other.slot.Check.Name() == name {
-				fs = append(fs, other.wait())
+			if other != t && other.slot.Check.Name() == name && slices.Contains(names, name) {
+				return other.wait(), true
 			}
 		}
+		return Finding{}, false
 	}
-	return fs
 }
 
 // settle sets the finding; the first one stands.

@@ -183,7 +183,7 @@ func (s *session) deliver(f smtp.Faults) {
 	d := s.run.Data(msg, t.first)
 	for i := range t.rcpts {
 		if t.rcpts[i].taken {
-			t.rcpts[i].decided(d)
+			t.rcpts[i].decided(s.run.For(t.rcpts[i].box))
 		}
 	}
 	if d.Done >= policy.Defer {

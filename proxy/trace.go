@@ -80,14 +80,29 @@ func (s *session) appendTag(b []byte, d policy.Decision) []byte {
 	}
 	b = append(b, "X-Spam: Yes\r\nX-Spam-Reason: "...)
 	b = appendToken(b, by)
-	for _, st := range d.Steps {
-		if st.Finding.Check == by && st.Finding.Text != "" {
-			b = append(append(b, "; "...), st.Finding.Outcome...)
-			b = append(b, " ("...)
-			b = append(appendComment(b, st.Finding.Text), ')')
-		}
+	if f := s.tagged(by, d); f.Text != "" {
+		b = append(append(b, "; "...), f.Outcome...)
+		b = append(b, " ("...)
+		b = append(appendComment(b, f.Text), ')')
 	}
 	return append(b, "\r\n"...)
+}
+
+// tagged is the finding that led to the tag.
+func (s *session) tagged(by string, d policy.Decision) policy.Finding {
+	for _, st := range d.Steps {
+		if st.Finding.Check == by {
+			return st.Finding
+		}
+	}
+	for i := range s.tx.rcpts {
+		for _, f := range s.tx.rcpts[i].rec.Findings {
+			if f.Check == by {
+				return f
+			}
+		}
+	}
+	return policy.Finding{}
 }
 
 // strip is the header block without the fields that only we may write: X-Spam, X-Spam-Reason, and Authentication-Results

@@ -77,9 +77,9 @@ func status(result policy.Outcome) policy.Status {
 
 // text is the sentence for the sender.
 func text(s *signature) string {
-	of := ""
+	of, that := "", ""
 	if s.domain != "" {
-		of = " of " + s.domain
+		of, that = " of "+s.domain, "; that of "+s.domain
 	}
 	switch s.result {
 	case policy.Pass:
@@ -89,9 +89,9 @@ func text(s *signature) string {
 	case policy.TempError:
 		return "DKIM: the signature" + of + " could not be checked, please try again later"
 	case byPolicy:
-		return "DKIM: no signature is acceptable; that" + of + ": " + s.reason
+		return "DKIM: no signature is acceptable" + that + ": " + s.reason
 	}
-	return "DKIM: no signature is valid; that" + of + ": " + s.reason
+	return "DKIM: no signature is valid" + that + ": " + s.reason
 }
 
 // facts are the domains whose signatures passed, and each signature.

@@ -126,7 +126,9 @@ func (c *Check) Run(ctx context.Context, v policy.View) policy.Finding {
 	if err != nil {
 		return permError(err)
 	}
-	e := &evaluation{records: newRecords(c.dns), proofs: gather(v)}
+	e := &evaluation{records: newRecords(c.dns)}
+	e.records.prepare(ctx, authors)
+	e.proofs = gather(v) // not before: it may have to wait for the key of a signature
 	var worst result
 	var facts []policy.Fact
 	for _, domain := range authors {

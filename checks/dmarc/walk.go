@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // records finds the DMARC records of names, and asks for each name once in its life, which is that of one message.
@@ -22,17 +23,42 @@ type answer struct {
 
 func newRecords(dns Resolver) *records { return &records{dns: dns, seen: map[string]answer{}} }
 
+// prepare asks for the records of the authors' policies. They are at hand then when what spf and dkim found is.
+func (r *records) prepare(ctx context.Context, authors []string) {
+	for _, domain := range authors {
+		bounded, cancel := context.WithTimeout(ctx, dnsBudget)
+		_, _ = r.policyRecord(bounded, domain) // an error is kept, and told in its place
+		cancel()
+	}
+}
+
+// warm asks for the records of names at once, if they are not known, so that a walk over them takes the time of one look-up.
+func (r *records) warm(ctx context.Context, names []string) {
+	names = slices.DeleteFunc(slices.Clone(names), func(name string) bool { _, known := r.seen[name]; return known })
+	txts, errs := make([][]string, len(names)), make([]error, len(names))
+	var wg sync.WaitGroup
+	for i, name := range names {
+		wg.Go(func() { txts[i], errs[i] = r.texts(ctx, name) })
+	}
+	wg.Wait()
+	for i, name := range names {
+		r.seen[name] = answer{only(txts[i]), errs[i]}
+	}
+}
+
 // at is the DMARC record of a name; nil where it has none, or several. Any error is a temporary one.
 func (r *records) at(ctx context.Context, name string) (*record, error) {
 	a, ok := r.seen[name]
 	if !ok {
-		a.record, a.err = r.ask(ctx, name)
+		txts, err := r.texts(ctx, name)
+		a = answer{only(txts), err}
 		r.seen[name] = a
 	}
 	return a.record, a.err
 }
 
-func (r *records) ask(ctx context.Context, name string) (*record, error) {
+// texts is the TXT records where a name's DMARC record stands; none where there is no such name.
+func (r *records) texts(ctx context.Context, name string) ([]string, error) {
 	name = "_dmarc." + name
 	if len(name) > 253 { // RFC 1035 section 2.3.4: no such name can be
 		return nil, nil
@@ -41,9 +67,11 @@ func (r *records) ask(ctx context.Context, name string) (*record, error) {
 	if e, ok := errors.AsType[*net.DNSError](err); ok && e.IsNotFound {
 		return nil, nil
 	}
-	if err != nil {
-		return nil, err
-	}
+	return txts, err
+}
+
+// only is the DMARC record among TXT records; nil where there is none.
+func only(txts []string) *record {
 	var found []record
 	for _, txt := range txts {
 		if rec, ok := parseRecord(txt); ok {
@@ -51,9 +79,9 @@ func (r *records) ask(ctx context.Context, name string) (*record, error) {
 		}
 	}
 	if len(found) != 1 { // RFC 9989 section 4.10 step 2: of several, none counts
-		return nil, nil
+		return nil
 	}
-	return &found[0], nil
+	return &found[0]
 }
 
 // named is a record and the domain that it is the record of.
@@ -101,6 +129,7 @@ func (r *records) policyRecord(ctx context.Context, domain string) (*named, erro
 	if own, err := r.walk(ctx, names[:1]); err != nil || len(own) > 0 {
 		return first(own), err
 	}
+	r.warm(ctx, names[1:])
 	found, err := r.walk(ctx, names[1:])
 	if err != nil || len(found) == 0 {
 		return nil, err

@@ -4,12 +4,15 @@ import (
 	"context"
 	"net"
 	"strings"
+	"sync"
 )
 
 // zone is a Resolver for tests: the TXT records of each name, or "SERVFAIL" where the DNS fails. A name that has a name below it
 // exists as well.
 type zone struct {
-	txt   map[string][]string
+	txt map[string][]string
+
+	mu    sync.Mutex
 	asked []string
 }
 
@@ -22,8 +25,14 @@ func dmarcZone(records map[string]string) *zone {
 	return z
 }
 
-func (z *zone) TXT(_ context.Context, name string) ([]string, error) {
+func (z *zone) note(name string) {
+	z.mu.Lock()
+	defer z.mu.Unlock()
 	z.asked = append(z.asked, name)
+}
+
+func (z *zone) TXT(_ context.Context, name string) ([]string, error) {
+	z.note(name)
 	txt, ok := z.txt[name]
 	switch {
 	case !ok:
@@ -35,7 +44,7 @@ func (z *zone) TXT(_ context.Context, name string) ([]string, error) {
 }
 
 func (z *zone) Exists(_ context.Context, name string) (bool, error) {
-	z.asked = append(z.asked, name)
+	z.note(name)
 	if txt, ok := z.txt[name]; ok && txt[0] == "SERVFAIL" {
 		return false, &net.DNSError{Err: "server failure", Name: name, IsTemporary: true}
 	}

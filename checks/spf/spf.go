@@ -20,6 +20,7 @@ package spf
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"strings"
 	"time"
@@ -81,11 +82,22 @@ func (c *Check) Run(ctx context.Context, v policy.View) policy.Finding {
 	if v.NullPath {
 		return c.evaluate(ctx, v, helo).finding(nil)
 	}
-	sender := c.evaluate(ctx, v, mailFrom(v.Sender))
 	if !c.settings.Helo || helo.domain == "" {
-		return sender.finding(nil)
+		return c.evaluate(ctx, v, mailFrom(v.Sender)).finding(nil)
 	}
-	return sender.finding(c.evaluate(ctx, v, helo))
+	beside := make(chan *result, 1)
+	go func() { beside <- c.evaluateSafely(ctx, v, helo) }() // the sender waits for one of the two, not for both in turn
+	return c.evaluate(ctx, v, mailFrom(v.Sender)).finding(<-beside)
+}
+
+// evaluateSafely is evaluate in a goroutine of ours, where the core cannot catch a panic: a fault of ours is temporary.
+func (c *Check) evaluateSafely(ctx context.Context, v policy.View, id identity) (r *result) {
+	defer func() {
+		if p := recover(); p != nil {
+			r = &result{identity: id, client: v.Client, outcome: policy.TempError, fault: fmt.Sprint("panic: ", p)}
+		}
+	}()
+	return c.evaluate(ctx, v, id)
 }
 
 // identity is what is looked at.

@@ -262,7 +262,7 @@ func where(c *config.Config, path string) string {
 func pregreetWait(c *config.Config) time.Duration {
 	for _, k := range c.Checks {
 		if s, ok := k.Settings.(*pregreet.Settings); ok && min(c.Mode, k.Mode) != policy.Off {
-			return s.Wait
+			return max(s.Wait, time.Millisecond) // "0s": what has come by then
 		}
 	}
 	return 0
