@@ -40,7 +40,7 @@
 //
 // Evidence, enough to judge again by another threshold and other weights: for each listing "zone" as "ZONE CODE[,CODE] weight N" ("ZONE
 // CODE weight N sender DOMAIN" in rhsbl and authorbl) and, behind it, "txt", the list's reason; "other" for an answer that is not among
-// the codes; "silent" for a zone that did not answer; "score" as "5 of 5"; "skipped" where nothing was asked about. A zone that lists two
+// the codes; "silent" for a zone that did not answer; "clear" with the zones that know nothing; "score" as "5 of 5"; "skipped" where nothing was asked about. A zone that lists two
 // names of a session counts once.
 //
 // A zone proves itself before it counts, and every hour after (RFC 5782 section 5): it lists 127.0.0.2 and does not list 127.0.0.1; a list of

@@ -85,10 +85,13 @@ func zoneOf(name string, weight int, codes ...string) Zone {
 	return z
 }
 
-// evidence is the facts of a finding, a line each.
+// evidence is the facts of a finding, a line each, without the zones that know nothing: TestAgain looks at those.
 func evidence(f policy.Finding) []string {
 	var lines []string
 	for _, x := range f.Facts {
+		if x.Key == "clear" {
+			continue
+		}
 		lines = append(lines, x.Key+": "+x.Value)
 	}
 	return lines

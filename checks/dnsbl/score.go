@@ -3,6 +3,7 @@ package dnsbl
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -64,8 +65,22 @@ func finding(answers []answer, threshold int) policy.Finding {
 	for _, a := range answers {
 		f.Facts = append(f.Facts, a.facts()...)
 	}
+	if names := clear(answers); len(names) > 0 {
+		f.Facts = append(f.Facts, policy.Fact{Key: "clear", Value: strings.Join(names, ",")})
+	}
 	f.Facts = append(f.Facts, policy.Fact{Key: "score", Value: fmt.Sprintf("%d of %d", t.score, threshold)})
 	return f
+}
+
+// clear names the zones that answered, and know nothing of one subject at least.
+func clear(answers []answer) []string {
+	var names []string
+	for _, a := range answers {
+		if name := a.zone.shown(); len(a.hits)+len(a.other) == 0 && a.silent == "" && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // facts is the evidence of one answer.
