@@ -24,9 +24,9 @@ import (
 // Deps are what a check may need beside its settings.
 type Deps struct {
 	Resolver *resolver.Resolver
-	Log      *slog.Logger    // for alarms
-	Rates    ratelimit.Store // one for all, over reloads
-	StateDir string          // where what outlives a restart is kept
+	Log      *slog.Logger      // for alarms
+	Rates    *ratelimit.Memory // one for all, over reloads
+	StateDir string            // where what outlives a restart is kept
 }
 
 // Entry is a check that can be set up. New gets the settings as Kind.Settings returned them, filled. A check that holds something
@@ -40,7 +40,7 @@ type Entry struct {
 // Table lists the checks in the order in which a policy runs them unless it says otherwise.
 func Table() []Entry {
 	return []Entry{
-		of(ratelimit.Kind(), func(s *ratelimit.Settings, d Deps) policy.Check { return ratelimit.New(s, d.Rates) }),
+		{Kind: ratelimit.Kind(), New: newRatelimit},
 		early(of(pregreet.Kind(), func(*pregreet.Settings, Deps) policy.Check { return pregreet.Check{} })),
 		of(rdns.Kind(), func(_ any, d Deps) policy.Check { return rdns.New(d.Resolver) }),
 		of(dnsbl.Kind(), func(s *dnsbl.Settings, d Deps) policy.Check { return dnsbl.New(s, d.Resolver, d.Log) }),
@@ -55,6 +55,16 @@ func Table() []Entry {
 		of(dmarc.Kind(), func(s *dmarc.Settings, d Deps) policy.Check { return dmarc.New(s, d.Resolver) }),
 		of(dnsbl.AuthorKind(), func(s *dnsbl.AuthorSettings, d Deps) policy.Check { return dnsbl.NewAuthor(s, d.Resolver, d.Log) }),
 	}
+}
+
+// newRatelimit opens the store of the limits too, where that is not Rates alone.
+func newRatelimit(settings any, d Deps) (policy.Check, error) {
+	s := settings.(*ratelimit.Settings)
+	store, err := ratelimit.Open(s, d.Rates, d.Log)
+	if err != nil {
+		return nil, err
+	}
+	return ratelimit.New(s, store), nil
 }
 
 // newGreylist opens the store of the greylist too.

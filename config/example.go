@@ -66,6 +66,9 @@ domains = ["example.com"]
 #     [check.spf]
 #     mode = "monitor"
 #     on = { fail = "reject", softfail = "tag" }
+#
+#     [check.greylist]
+#     delay = "5m"      # how long strangers wait; by default only those without SPF or a reverse name do
 
 # What is different for some recipients, a domain with all below it or one address; by default nothing:
 #
@@ -122,8 +125,16 @@ domains = ["example.com"]
 [journal]
 # The folder of the stored records; "" (the default) stores none.
 #dir = ""
-# How long they are kept.
+# How long they are kept, and how much room they may take; whole days go, the oldest first.
 #keep = "30d"
+#max_size = "5GB"
+# How much of people's addresses is kept: "full", "domain" (@example.com) or "hash" (#5f2c09d1a4be@example.com: the same person can be
+# found again, but not read).
+#personal = "full"
+# Whether the subject is kept.
+#subject = false
+# Which SMTP dialogues are kept, never with the content: "none", "refused" or "all".
+#transcript = "none"
 # Records as JSON Lines: a path, "-" for standard output, or "" (the default) for none.
 #file = ""
 

@@ -23,17 +23,26 @@ type Settings struct {
 	Unknown        Limit          `toml:"unknown"`
 	SenderMessages Limit          `toml:"sender_messages"`
 	Exempt         []netip.Prefix `toml:"exempt"` // clients without limits
+	Store          string         `toml:"store"`  // "memory" or a URL for Redis; see Open
 }
 
 func defaults() *Settings {
 	s := &Settings{
 		Connections: Limit{60, time.Minute}, Messages: Limit{300, 10 * time.Minute},
 		Recipients: Limit{3000, 10 * time.Minute}, Unknown: Limit{20, 10 * time.Minute},
+		Store: inMemory,
 	}
 	for _, p := range []string{"127.0.0.0/8", "::1/128", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"} {
 		s.Exempt = append(s.Exempt, netip.MustParsePrefix(p))
 	}
 	return s
+}
+
+// Validate tells what is wrong with the settings.
+func (s *Settings) Validate(problem func(key, message string)) {
+	if _, err := redisOptions(s.Store); err != nil && s.Store != inMemory {
+		problem("store", err.Error())
+	}
 }
 
 // Limit is how many of something may come in a time. The zero Limit is none.

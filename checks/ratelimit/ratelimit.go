@@ -11,6 +11,7 @@
 //	unknown         = "20/10m"     # recipients refused as unknown; found by those who try names
 //	sender_messages = "off"        # by domain of the reverse-path, where SPF passed for it
 //	exempt = ["127.0.0.0/8", "::1", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"]  # networks that have no limits
+//	store = "memory"               # or "redis://host:6379/0", "rediss://...": shared by several machines
 //	[check.ratelimit.on]
 //	connections     = "defer"
 //	messages        = "defer"
@@ -29,6 +30,10 @@
 // The check runs at each recipient. Sessions and messages are counted at their first one; at the others the client meets the limit again
 // that it met last, until there is room. Sessions without a recipient are bounded by [limits].
 //
+// With a Redis or Valkey server as the store, what a client brings to several machines counts together. A server that does not answer within
+// 250 ms, or answers that it is full, read-only or loading, is left alone for a second; meanwhile each machine counts by itself, on top of
+// what it has seen. The machines' clocks are to agree within a small part of the shortest TIME. URLs are as those of check.greylist.
+//
 // Outcomes: pass; connections, messages, recipients, unknown, sender_messages: the first limit that is passed (defer, 450 4.7.1); temperror:
 // the store failed and the limits that could be told hold (none).
 //
@@ -41,6 +46,7 @@ package ratelimit
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/netip"
 	"strings"
 	"time"
@@ -78,8 +84,17 @@ type Check struct {
 	store    Store
 }
 
-// New makes the check. The store may be shared, and outlive the check: counts then last over a change of the settings.
+// New makes the check. It closes a store that is an io.Closer when it is closed itself; a Memory outlives it, and counts last over a change
+// of the settings.
 func New(s *Settings, st Store) *Check { return &Check{*s, st} }
+
+// Close lets go of what the store holds. Sessions that began with this check may still ask it.
+func (c *Check) Close() error {
+	if st, ok := c.store.(io.Closer); ok {
+		return st.Close()
+	}
+	return nil
+}
 
 // Name is "ratelimit".
 func (*Check) Name() string { return "ratelimit" }

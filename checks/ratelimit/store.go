@@ -55,19 +55,41 @@ func (m *Memory) Take(_ context.Context, key string, n int, limit Limit, now tim
 	return b.take(n, limit, now), nil
 }
 
+// put sets a bucket as another store has left it. An empty one leaves no trace.
+func (m *Memory) put(key string, b bucket, now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if b.empty.After(now) {
+		m.buckets.Add(key, &b)
+	} else {
+		m.buckets.Remove(key)
+	}
+}
+
 // bucket leaks one unit each Window/Count. It is known by the time at which it will be empty.
 type bucket struct {
 	empty   time.Time
 	refused bool // there was no room for what was last to be added
 }
 
+// measures are what one unit of a limit takes to leak out, and what all units take.
+func (l Limit) measures() (unit, full time.Duration) {
+	unit = max(l.Window/time.Duration(l.Count), 1)
+	return unit, unit * time.Duration(l.Count)
+}
+
+// pour is what n units take to leak out. More than the limit is more than it, however much.
+func (l Limit) pour(n int) time.Duration {
+	unit, _ := l.measures()
+	return unit * time.Duration(min(n, l.Count+1))
+}
+
 // take is Store.Take for one bucket. A level above the limit comes from a limit that was higher, or from a clock that went back: it is
 // cut, so that neither locks anyone out for longer than one window.
 func (b *bucket) take(n int, l Limit, now time.Time) Use {
-	unit := max(l.Window/time.Duration(l.Count), 1)
-	full := unit * time.Duration(l.Count)
+	unit, full := l.measures()
 	level := min(max(b.empty.Sub(now), 0), full)
-	more := unit * time.Duration(min(n, l.Count+1))
+	more := l.pour(n)
 	if n > 0 {
 		if b.refused = level+more > full; !b.refused {
 			level += more
@@ -75,5 +97,11 @@ func (b *bucket) take(n int, l Limit, now time.Time) Use {
 	}
 	b.empty = now.Add(level)
 	b.refused = b.refused && level+max(unit, more) > full
-	return Use{Used: int((level + unit - 1) / unit), Over: b.refused, Retry: max(level+unit-full, 0)}
+	return useOf(level, b.refused, l)
+}
+
+// useOf tells of a bucket that takes level to be empty.
+func useOf(level time.Duration, refused bool, l Limit) Use {
+	unit, full := l.measures()
+	return Use{Used: int((level + unit - 1) / unit), Over: refused, Retry: max(level+unit-full, 0)}
 }

@@ -154,11 +154,13 @@ Now send to it by hand:
   swaks --server %[1]s --from you@shop.example --to nobody@example.com
   swaks --server %[1]s --from you@shop.example --to amy@example.com --tls
   swaks --server %[1]s --from you@bank.example --to amy@example.com
+  swaks --server %[1]s --from you@shop.example --to amy@example.net
   openssl s_client -quiet -crlf -starttls smtp -connect %[1]s
 Who exists: amy@example.com, bob@example.com, amy@example.net;
             full@example.com has no room
-Who sends:  you may for shop.example, not for bank.example; all other
-            domains do not exist here, which a monitored check tells
+Who sends:  you may for shop.example, not for bank.example;
+            all other domains do not exist here, which a monitored check
+            tells; to example.net the second try passes, a second later
 Metrics:    http://%[2]s/metrics
 Mails:      %[3]s
 Journal:    %[4]s

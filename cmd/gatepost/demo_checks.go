@@ -1,5 +1,7 @@
 package main
 
+import "slices"
+
 // Who sends in the samples of checks; demoZone says what the DNS knows of them.
 const (
 	bankHost    = "198.51.100.20"
@@ -16,7 +18,7 @@ const (
 
 // checkSamples are those that the checks of the policy decide about.
 func checkSamples() []sample {
-	return append(forgeries(), bystanders()...)
+	return slices.Concat(forgeries(), bystanders(), newcomers())
 }
 
 // forgeries are samples of senders who are not who they say they are, or are known too well; and of the same kinds of mail from

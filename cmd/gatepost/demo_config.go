@@ -51,6 +51,7 @@ checks = [ # in the order of judgement
   "helo",         # whether a stranger greets by our own name
   "spf",          # whether the domain of the sender lets this address send for it
   "senderdomain", # whether that domain could be answered at all
+  "greylist",     # whether a stranger comes again
   "dkim",         # signatures: what is found is for dmarc
   "dmarc",        # whether the author that people see is proved, and what its domain wants where not
 ]
@@ -68,6 +69,13 @@ on = { fail-reject = "reject", fail-reject-indirect = "tag" } # likewise
 
 [check.senderdomain]
 mode = "monitor" # it watches and records, and refuses nothing
+
+[check.greylist]
+delay = "1s" # the shortest there is, for the sake of the audience
+store = "memory" # forgotten with the demo
+
+[domain."example.com"]
+check.greylist.mode = "off" # example.net alone has it
 
 [rule.partner] # its network is on the block list, for the doings of others
 action = "allow"

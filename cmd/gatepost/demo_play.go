@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"time"
 
 	"gatepost/policy"
 )
@@ -59,6 +60,9 @@ func unfold(header []string) string {
 
 // play plays a sample. Its records are all there once its session is over.
 func (st *stage) play(ctx context.Context, sm sample) (result, error) {
+	if err := pause(ctx, sm.wait); err != nil {
+		return result{}, err
+	}
 	before := st.sink.Committed()
 	client, err := netip.ParseAddr(sm.client)
 	if err != nil {
@@ -82,6 +86,16 @@ func (st *stage) play(ctx context.Context, sm sample) (result, error) {
 		}
 	}
 	return got, nil
+}
+
+// pause waits, unless ctx ends before.
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(d):
+		return nil
+	}
 }
 
 // lastHeader is the header of the mail that the mail server got last.

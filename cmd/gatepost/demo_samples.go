@@ -3,13 +3,15 @@ package main
 import (
 	"fmt"
 	"strings"
+	"time"
 )
 
 // sample is one try of the demo: who sends, what is said, and what should become of it.
 type sample struct {
 	title   string
-	about   string // what makes it interesting; may be empty
-	client  string // the address that it comes from
+	about   string        // what makes it interesting; may be empty
+	client  string        // the address that it comes from
+	wait    time.Duration // before it comes
 	steps   []step
 	verdict string   // as verdictOf has it
 	stored  int      // how many mails the mail server then has of it

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"gatepost/internal/mailsink"
-	"gatepost/journal"
 	"gatepost/policy"
 )
 
@@ -122,7 +121,7 @@ func (st *stage) startProxy() error {
 	}
 	log := newLogger(c.Log, os.Stderr)
 	d := &daemon{log: log, told: st.took, parts: newParts(log)}
-	if d.journal, err = journal.OpenLines(c.Journal.File, d.log); err != nil {
+	if d.journal, err = openJournals(c.Journal, d.log); err != nil {
 		return err
 	}
 	st.ends = append(st.ends, d.journal.Close)

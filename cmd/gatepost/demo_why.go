@@ -61,7 +61,7 @@ func whyRecipient(r *policy.Record, rc *policy.RecipientRecord) string {
 	case rc.Verdict == policy.Undecided:
 		return "it came to no verdict: " + howEnded(r.End)
 	case rc.Verdict <= policy.Tagged:
-		return tagged(r, rc) + "the mail server took it: " + reply + wouldHave(rc)
+		return tagged(r, rc) + seenBefore(rc) + "the mail server took it: " + reply + wouldHave(rc)
 	case rc.By == "backend" && r.Note != "":
 		return "the mail server failed: " + r.Note
 	case rc.By == "backend":

@@ -77,6 +77,15 @@ $ORIGIN partner.example.
 @       TXT "v=spf1 ip4:203.0.113.98 -all"
 mail    A 203.0.113.98
 
+; A workshop without SPF, and a provider with many addresses; none of them has a name.
+$ORIGIN workshop.example.
+@       MX 10 mail
+mail    A 203.0.113.130
+$ORIGIN bigmail.example.
+@       MX 10 mail
+@       TXT "v=spf1 ip4:192.0.2.128/25 ip4:198.51.100.128/25 ip6:2001:db8:b16::/48 -all"
+mail    A 192.0.2.130
+
 ; Spammers publish SPF as well: it says who they are, not that they are good.
 $ORIGIN cheap-pills.example.
 @       MX 10 mail

@@ -26,6 +26,7 @@ func TestDemoZone(t *testing.T) {
 		"99.113.0.203.bl.demo.example": "It sent spam this morning",
 		"demo._domainkey.bank.example": "v=DKIM1; k=ed25519; p=",
 		"cheap-pills.example":          "v=spf1 ip4:203.0.113.66 ip4:203.0.113.99 -all",
+		"bigmail.example":              "v=spf1 ip4:192.0.2.128/25 ip4:198.51.100.128/25 ip6:2001:db8:b16::/48 -all",
 		"partner.example":              "v=spf1 ip4:203.0.113.98 -all",
 	} {
 		if got, err := r.TXT(t.Context(), name); err != nil || len(got) != 1 || !strings.HasPrefix(got[0], want) {

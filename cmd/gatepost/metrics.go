@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"gatepost/checks/dnsbl"
+	"gatepost/greylist"
 	"gatepost/policy"
 	"gatepost/proxy"
 	"gatepost/proxy/backend"
@@ -33,6 +34,7 @@ type inForce struct {
 	cert     *certificate // nil without TLS
 	resolver *resolver.Resolver
 	lists    []*dnsbl.Check
+	greylist *greylist.Check // nil where it does not run
 }
 
 func newMetrics(d *daemon) *metrics {
@@ -63,8 +65,11 @@ func (m *metrics) use(s *proxy.Settings, cert *certificate, p *parts) {
 	now := &inForce{policy: s.Policy, modes: map[string]policy.Mode{}, backends: s.Routes.Backends(), cert: cert, resolver: p.resolver}
 	for _, slot := range s.Policy.Slots {
 		now.modes[slot.Check.Name()] = min(s.Policy.Mode, slot.Mode)
-		if l, ok := slot.Check.(*dnsbl.Check); ok {
-			now.lists = append(now.lists, l)
+		switch c := slot.Check.(type) {
+		case *dnsbl.Check:
+			now.lists = append(now.lists, c)
+		case *greylist.Check:
+			now.greylist = c
 		}
 	}
 	m.now.Store(now)

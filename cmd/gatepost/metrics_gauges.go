@@ -20,13 +20,14 @@ var (
 	descDropped = prometheus.NewDesc("gatepost_journal_dropped_total", "Records that could not be written.", nil, nil)
 	descQueries = prometheus.NewDesc("gatepost_dns_queries_total", "Answers of DNS servers, or the lack of one; begins anew when [dns] changes.", []string{"type", "rcode"}, nil)
 	descServer  = prometheus.NewDesc("gatepost_dns_server_up", "0 while the DNS server gives no answer at all, several times in a row.", []string{"server"}, nil)
+	descGrey    = prometheus.NewDesc("gatepost_greylist_entries", "What the greylist holds, by what it came to; of a shared store some minutes old.", []string{"state"}, nil)
 	descZone    = prometheus.NewDesc("gatepost_dnsbl_zone_up", "1 while the list is in service: it proved itself and is asked.", []string{"zone"}, nil)
 )
 
 // Describe names them.
 func (g *gauges) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{descOpen, descTotal, descRefused, descMemory, descUp, descExpiry, descRecords, descDropped,
-		descQueries, descServer, descZone} {
+		descQueries, descServer, descZone, descGrey} {
 		ch <- d
 	}
 }
@@ -47,6 +48,11 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 		out.gauge(descExpiry, float64(now.cert.expires().Unix()))
 	}
 	out.dns(now)
+	if now.greylist != nil {
+		for state, n := range now.greylist.Stats() {
+			out.gauge(descGrey, float64(n), string(state))
+		}
+	}
 	if g.d.journal != nil {
 		written, dropped := g.d.journal.Counts()
 		out.count(descRecords, written)

@@ -14,7 +14,7 @@ import (
 	"gatepost/policy"
 )
 
-// TestMetrics scrapes a proxy that has refused one mail for a block list and would have refused another.
+// TestMetrics scrapes a proxy that has refused one mail for a block list, would have refused another, and has a stranger wait.
 func TestMetrics(t *testing.T) {
 	st, err := newStage()
 	if err != nil {
@@ -22,7 +22,7 @@ func TestMetrics(t *testing.T) {
 	}
 	defer st.close()
 	for _, sm := range checkSamples() {
-		if sm.title == "A listed client" || sm.title == "What a monitored check would do" {
+		if sm.title == "A listed client" || sm.title == "What a monitored check would do" || sm.title == "A stranger" {
 			if got, err := st.play(t.Context(), sm); err != nil || len(got.missed(sm)) > 0 {
 				t.Fatalf("%s: %v, %q", sm.title, err, got.missed(sm))
 			}
@@ -36,6 +36,8 @@ func TestMetrics(t *testing.T) {
 		fmt.Sprintf("gatepost_dns_server_up{server=%q} 1", st.dns),
 		`gatepost_dns_queries_total{rcode="NXDOMAIN",type="A"} `,
 		`gatepost_dns_queries_total{rcode="NOERROR",type="PTR"} `,
+		`gatepost_greylist_entries{state="waiting"} 1`,
+		`gatepost_greylist_entries{state="known"} 0`,
 		`gatepost_recipients_total{by="dnsbl",verdict="rejected"} 1`,
 		`gatepost_would_act_total{action="reject",check="senderdomain"} 1`,
 	} {
