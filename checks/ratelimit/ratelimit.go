@@ -115,10 +115,11 @@ func (c *Check) Run(ctx context.Context, v policy.View) policy.Finding {
 	if c.isExempt(v.Client) {
 		return policy.Finding{Outcome: policy.Pass, Facts: []policy.Fact{{Key: "exempt", Value: v.Client.String()}}}
 	}
+	counts := c.counts(v) // may wait for spf, which is not the store's time
 	ctx, cancel := context.WithTimeout(ctx, storeBudget)
 	defer cancel()
 	f := policy.Finding{Outcome: policy.Pass, Status: policy.Status{Subject: 7, Detail: 1}, Code: 450} // REPLIES: rate limit, this mail
-	for _, q := range c.counts(v) {
+	for _, q := range counts {
 		c.take(ctx, q, v.Time, &f)
 	}
 	return f
