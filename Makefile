@@ -24,23 +24,29 @@ check:
 unit:
 	go test -race -shuffle=on ./...
 
-# fuzz runs each fuzz target for FUZZ_SECONDS, or less where all would take more than FUZZ_TOTAL seconds together.
+# fuzz runs each fuzz target for FUZZ_SECONDS, or less where all would take more than FUZZ_TOTAL seconds together. "go test
+# -fuzz" would link a package anew for each of its targets.
 fuzz:
-	@set -eu; packages=$$(go list ./...); targets=; n=0; \
-	for p in $$packages; do \
-		list=$$(go test -list '^Fuzz' $$p); \
-		for f in $$(echo "$$list" | grep '^Fuzz' || true); do targets="$$targets $$p:$$f"; n=$$((n + 1)); done; \
+	@set -eu; bin=$$(mktemp -d); trap 'rm -rf "$$bin"' EXIT; n=0; \
+	for file in $$(grep -rl --exclude-dir='.*' --include='*_test.go' '^func Fuzz' *); do \
+		n=$$((n + $$(grep -c '^func Fuzz' "$$file"))); dirname "$$file" >>"$$bin/dirs"; \
 	done; \
 	[ $$n -gt 0 ] || { echo "no fuzz target was found"; exit 1; }; \
 	each=$$(($(FUZZ_TOTAL) / n)); [ $$each -lt $(FUZZ_SECONDS) ] || each=$(FUZZ_SECONDS); [ $$each -gt 0 ] || each=1; \
-	for t in $$targets; do \
-		echo "fuzz $${t#*:} for $${each}s"; \
-		go test -run '^$$' -fuzz "^$${t#*:}\$$" -fuzztime "$${each}s" "$${t%%:*}"; \
+	for dir in $$(sort -u "$$bin/dirs"); do \
+		go test -c -fuzz . -o "$$bin/test" "./$$dir"; \
+		targets=$$(cd "$$dir" && "$$bin/test" -test.list '^Fuzz'); \
+		for f in $$targets; do \
+			echo "fuzz $$dir $$f for $${each}s"; \
+			(cd "$$dir" && "$$bin/test" -test.run '^$$' -test.fuzz "^$$f\$$" -test.fuzztime "$${each}s" \
+				-test.fuzzcachedir "$$(go env GOCACHE)/fuzz/gatepost/$$dir"); \
+		done; \
 	done
 
 # interop runs the binary among real mail programs; what is missing is skipped, or fails where CI=true.
 interop:
 	go test -tags interop -count=1 -timeout 20m -v ./internal/interop/...
+	go test -tags interop -count=1 -timeout 10m ./greylist ./checks/ratelimit
 
 # clean removes what the other targets made.
 clean:

@@ -114,10 +114,20 @@ func isPrintable(text string) bool {
 	return strings.IndexFunc(text, func(c rune) bool { return c <= ' ' || c > '~' }) < 0
 }
 
-// journal bounds how long records are kept.
+// minJournal is the smallest journal.max_size, in octets: a file with its log of changes takes some.
+const minJournal = 64e6
+
+// journal bounds how long and how much is kept.
 func (r *reader) journal() {
-	if r.config.Journal.Keep < 24*time.Hour {
-		r.at("journal.keep", "%s is too short: the journal drops whole days, so at least \"1d\"", span(int64(r.config.Journal.Keep)))
+	j := &r.config.Journal
+	if j.Keep < 24*time.Hour {
+		r.at("journal.keep", "%s is too short: the journal drops whole days, so at least \"1d\"", span(int64(j.Keep)))
+	}
+	if j.MaxSize < minJournal {
+		r.at("journal.max_size", "%s is too small: at least %q", inUnits(j.MaxSize, sizeUnits()), inUnits(minJournal, sizeUnits()))
+	}
+	if j.Personal == "hash" && j.Dir == "" {
+		r.at("journal.personal", "\"hash\" wants a journal.dir, where the key of the hashes is kept")
 	}
 }
 

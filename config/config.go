@@ -152,9 +152,13 @@ type SMTP struct {
 
 // Journal is [journal]: the record of every transaction.
 type Journal struct {
-	Dir  string        `toml:"dir"`  // of the stored records; empty: none are stored
-	Keep time.Duration `toml:"keep"` // how long they are kept
-	File string        `toml:"file"` // JSON Lines; "-" is stdout; empty: none
+	Dir        string        `toml:"dir"`                                 // of the stored records; empty: none are stored
+	Keep       time.Duration `toml:"keep"`                                // how long they are kept
+	MaxSize    int64         `toml:"max_size" unit:"size"`                // octets that they may take; the oldest days go first
+	Personal   string        `toml:"personal" oneof:"full domain hash"`   // how much of an address is kept
+	Subject    bool          `toml:"subject"`                             // the subject is kept
+	Transcript string        `toml:"transcript" oneof:"none refused all"` // which dialogues are kept
+	File       string        `toml:"file"`                                // JSON Lines; "-" is stdout; empty: none
 }
 
 // Admin is [admin]: the address of metrics and health.
@@ -181,7 +185,7 @@ func defaults() *Config {
 		},
 		SMTP:    SMTP{BareLF: "normalize"},
 		DNS:     DNS{Timeout: 3 * time.Second},
-		Journal: Journal{Keep: 30 * 24 * time.Hour},
+		Journal: Journal{Keep: 30 * 24 * time.Hour, MaxSize: 5e9, Personal: "full", Transcript: "none"},
 		Admin:   Admin{Address: "127.0.0.1:9625"},
 		Log:     Log{Format: "text", Level: slog.LevelInfo},
 	}

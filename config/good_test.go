@@ -66,7 +66,7 @@ func full() *Config {
 	}
 	c.Limits.MessageSize, c.Limits.Recipients, c.Limits.SessionTimeout = 65536, 100, 90*time.Minute
 	c.SMTP.BareLF = "reject"
-	c.Journal = Journal{Dir: "/var/lib/gatepost", Keep: 9 * 24 * time.Hour, File: "-"}
+	c.Journal = Journal{Dir: "/var/lib/gatepost", Keep: 9 * 24 * time.Hour, File: "-", MaxSize: 2e9, Personal: "hash", Subject: true, Transcript: "refused"}
 	c.Admin.Address = ""
 	c.Log = Log{Format: "json", Level: slog.LevelDebug}
 	return c

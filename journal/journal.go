@@ -1,10 +1,10 @@
 // Package journal keeps the record of every transaction. Writing is done apart from the sessions: a record is queued and
-// never waited for, and what cannot be kept is counted and said.
+// never waited for, and what cannot be kept is counted and said. Store keeps records where Reader finds them again; Lines
+// writes them as JSON for others.
 package journal
 
 import (
 	"bufio"
-	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -18,6 +18,7 @@ import (
 // Lines writes records as JSON, one a line, to a file or to stdout.
 type Lines struct {
 	path    string // "-" for stdout
+	filter  *Filter
 	log     *slog.Logger
 	queue   chan *policy.Record
 	reopen  chan struct{}
@@ -31,12 +32,12 @@ type Lines struct {
 const queueSize = 4096
 
 // OpenLines opens the file for appending ("-" is stdout) and starts the writer. A file that cannot be opened is an error.
-func OpenLines(path string, log *slog.Logger) (*Lines, error) {
+func OpenLines(path string, filter *Filter, log *slog.Logger) (*Lines, error) {
 	out, err := openAppend(path)
 	if err != nil {
 		return nil, err
 	}
-	l := &Lines{path: path, log: log, queue: make(chan *policy.Record, queueSize), reopen: make(chan struct{}, 1), done: make(chan struct{})}
+	l := &Lines{path: path, filter: filter, log: log, queue: make(chan *policy.Record, queueSize), reopen: make(chan struct{}, 1), done: make(chan struct{})}
 	go l.write(out)
 	return l, nil
 }
@@ -107,13 +108,13 @@ func (l *Lines) write(out io.WriteCloser) {
 }
 
 func (l *Lines) encode(w io.Writer, r *policy.Record, pending *int64) {
-	b, err := json.Marshal(r)
+	b, err := Line(l.filter.Apply(r))
 	if err != nil {
 		l.lost(1, err)
 		return
 	}
 	*pending++
-	w.Write(append(b, '\n')) // the error shows at Flush
+	w.Write(b) // the error shows at Flush
 }
 
 // lost counts records that could not be written, and says so.

@@ -63,7 +63,7 @@ func rootCommand() *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w (see '%s --help')", err, c.CommandPath())}
 	})
-	root.AddCommand(demoCommand(), serveCommand(), checkCommand(), initCommand(), versionCommand(), manCommand(), greylistCommand())
+	root.AddCommand(demoCommand(), serveCommand(), checkCommand(), initCommand(), versionCommand(), manCommand(), greylistCommand(), explainCommand(), replayCommand(), reportCommand(), logCommand())
 	root.InitDefaultCompletionCmd()
 	strictArgs(root)
 	return root

@@ -25,6 +25,8 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status":     status,
 			"until-told": untilTold,
+			"journal":    journalOf,
+			"clean":      clean,
 		},
 	})
 }

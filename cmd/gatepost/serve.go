@@ -14,7 +14,6 @@ import (
 
 	"gatepost/checks"
 	"gatepost/config"
-	"gatepost/journal"
 	"gatepost/policy"
 	"gatepost/proxy"
 	"gatepost/proxy/backend"
@@ -73,11 +72,13 @@ type daemon struct {
 	flags   serveFlags
 	log     *slog.Logger
 	server  *proxy.Server
-	journal *journal.Lines
+	journal journals
 	metrics *metrics
 	told    func(*policy.Record) // hears of each record too; nil for nobody
 	stop    context.CancelFunc   // of what belongs to the settings in force
 	parts   parts
+
+	overrides overrides // temporary rules, besides those of the config
 }
 
 func serve(c *config.Config, f serveFlags) error {
@@ -89,12 +90,10 @@ func serve(c *config.Config, f serveFlags) error {
 	if err != nil {
 		return err
 	}
-	if c.Journal.File != "" {
-		if d.journal, err = journal.OpenLines(c.Journal.File, d.log); err != nil {
-			return err
-		}
-		defer d.journal.Close()
+	if d.journal, err = openJournals(c.Journal, d.log); err != nil {
+		return err
 	}
+	defer d.journal.Close()
 	d.metrics = newMetrics(d)
 	if err := d.apply(c); err != nil {
 		return err
@@ -131,6 +130,7 @@ func (d *daemon) apply(c *config.Config) error {
 		}
 	}
 	d.probeAll(ctx, settings.Routes.Backends())
+	settings = d.overrides.use(c, settings, d.log)
 	d.metrics.use(settings, cert, &d.parts)
 	if d.server == nil {
 		d.server = proxy.New(settings, d.record, d.log)
@@ -143,9 +143,7 @@ func (d *daemon) apply(c *config.Config) error {
 // record takes the record of a transaction from a session.
 func (d *daemon) record(r *policy.Record) {
 	d.metrics.observe(r)
-	if d.journal != nil {
-		d.journal.Append(r)
-	}
+	d.journal.Append(r)
 	if d.told != nil {
 		d.told(r)
 	}
@@ -200,8 +198,14 @@ func (d *daemon) run(c *config.Config, lns []opened) error {
 		d.log.Info("listening", "listener", l.of.Name, "address", l.Addr(), "hostname", c.Hostname, "mode", c.Mode, "version", version())
 		go func() { failed <- d.server.Serve(l.Listener, l.of) }()
 	}
+	look := time.NewTicker(overridesEvery)
+	defer look.Stop()
 	for {
 		select {
+		case <-look.C:
+			if d.overrides.look(d.log) {
+				d.server.Swap(d.overrides.settings())
+			}
 		case err := <-failed:
 			if err != nil {
 				return err
@@ -219,9 +223,7 @@ func (d *daemon) run(c *config.Config, lns []opened) error {
 
 // reload reads the config anew; a broken one changes nothing.
 func (d *daemon) reload() {
-	if d.journal != nil {
-		d.journal.Reopen()
-	}
+	d.journal.Reopen()
 	if d.flags.quick() {
 		d.log.Info("there is no config file to read anew")
 		return

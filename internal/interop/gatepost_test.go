@@ -32,6 +32,7 @@ const quickExit = "GORACE=atexit_sleep_ms=10"
 type proxy struct {
 	addr, tlsAddr string // of the listeners with STARTTLS and with implicit TLS
 	config        string // path of the file
+	journal       string // path of the file of records
 	*process
 }
 
@@ -42,6 +43,7 @@ type settings struct {
 	tls      string // towards the backend; "" is "none"
 	listen   string // "" is a free port
 	size     string // of a message; "" is 50MB
+	policy   string // TOML from [policy] on; "" runs no checks
 }
 
 // configFor writes the TOML.
@@ -50,6 +52,7 @@ func configFor(s settings, p *proxy, dir string) string {
 hostname = %q
 [listen.smtp]
 address = [%q]
+xclient_from = ["127.0.0.0/8"]
 [listen.smtps]
 address = [%q]
 tls = "implicit"
@@ -61,15 +64,16 @@ address = [%q]
 domains = [%q]
 client_ip = %q
 tls = %q
-[policy]
-checks = []
 [limits]
 connections_per_client = 1000
 message_size = %q
+[journal]
+file = %q
 [admin]
 address = ""
-`, hostname, or(s.listen, p.addr), p.tlsAddr, filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"),
-		s.backend, domain, or(s.clientIP, "none"), or(s.tls, "none"), or(s.size, "50MB"))
+%s`, hostname, or(s.listen, p.addr), p.tlsAddr, filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"),
+		s.backend, domain, or(s.clientIP, "none"), or(s.tls, "none"), or(s.size, "50MB"), p.journal,
+		or(s.policy, "[policy]\nchecks = []\n"))
 }
 
 func or(s, otherwise string) string {
@@ -83,7 +87,8 @@ func or(s, otherwise string) string {
 func newProxy(t *testing.T, s settings) *proxy {
 	t.Helper()
 	dir := newDir(t, "gatepost")
-	p := &proxy{addr: "127.0.0.1:" + freePort(t), tlsAddr: "127.0.0.1:" + freePort(t), config: filepath.Join(dir, "gatepost.toml")}
+	p := &proxy{addr: "127.0.0.1:" + freePort(t), tlsAddr: "127.0.0.1:" + freePort(t),
+		config: filepath.Join(dir, "gatepost.toml"), journal: filepath.Join(dir, "journal.jsonl")}
 	makeCertificate(t, dir)
 	write(t, p.config, configFor(s, p, dir))
 	return p

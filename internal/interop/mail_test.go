@@ -4,6 +4,7 @@ package interop
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"os"
@@ -41,6 +42,25 @@ func (m mail) head() string {
 // withBody puts another body behind the header.
 func (m mail) withBody(body string) mail {
 	m.content = []byte(m.head() + body)
+	return m
+}
+
+// by gives it another author, and a reverse-path that no other message has.
+func (m mail) by(domain string) mail {
+	m.from = m.id + "@" + domain
+	m.content = bytes.ReplaceAll(m.content, []byte("elsewhere.test"), []byte(domain))
+	return m
+}
+
+// onTop puts a header field on top.
+func (m mail) onTop(field string) mail {
+	m.content = append([]byte(field+"\r\n"), m.content...)
+	return m
+}
+
+// changed puts a line behind the body, as a mailing list does with its footer.
+func (m mail) changed() mail {
+	m.content = append(bytes.Clone(m.content), "A line from the road.\r\n"...)
 	return m
 }
 

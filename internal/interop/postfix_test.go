@@ -62,6 +62,7 @@ verify unix - - n - 1 verify
 proxymap unix - - n - - proxymap
 error unix - - n - - error
 discard unix - - n - - discard
+smtp unix - - n - - smtp
 virtual unix - n n - - virtual
 anvil unix - - n - 1 anvil
 postlog unix-dgram n - n - 1 postlogd
@@ -69,6 +70,12 @@ postlog unix-dgram n - n - 1 postlogd
 
 // startPostfix runs a Postfix of its own until the end of the test.
 func startPostfix(t *testing.T) *server {
+	t.Helper()
+	return startPostfixWith(t, "")
+}
+
+// startPostfixWith is startPostfix with more lines in main.cf, which go before those above.
+func startPostfixWith(t *testing.T, more string) *server {
 	t.Helper()
 	needRoot(t)
 	need(t, "postfix")
@@ -87,7 +94,7 @@ func startPostfix(t *testing.T) *server {
 	chown(t, s.log, mailOwner, -1)
 	makeCertificate(t, dir)
 	write(t, dir+"/users", usersFile(" ", "/"))
-	write(t, dir+"/main.cf", fmt.Sprintf(postfixMain, dir, domain, uid, gid))
+	write(t, dir+"/main.cf", fmt.Sprintf(postfixMain, dir, domain, uid, gid)+more)
 	write(t, dir+"/master.cf", fmt.Sprintf(postfixMaster, portOf(s.addr), portOf(s.proxyAddr)))
 	s.config = dir
 	run(t, nil, "postfix", "-c", dir, "start")

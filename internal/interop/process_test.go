@@ -98,6 +98,8 @@ func (p *process) ended(t *testing.T) int {
 	select {
 	case <-p.done:
 	case <-time.After(patience):
+		p.signal(t, syscall.SIGQUIT) // a Go program tells where each goroutine stands
+		<-p.done
 		t.Fatalf("%s does not end; it said:\n%s", p.cmd.Path, p.log)
 	}
 	return p.cmd.ProcessState.ExitCode()

@@ -10,12 +10,16 @@ ca-certificates
 curl
 gcc
 libc6-dev
+opendkim
 opendkim-tools
 openssl
 postfix
 python3
 python3-dkim
+rbldnsd
+redis-server
 swaks
+unbound
 '
 # Exim's package conflicts with Postfix's, so it is unpacked into a folder; these are the libraries it wants.
 exim_packages='
@@ -65,6 +69,12 @@ command -v debconf-set-selections >/dev/null &&
 	echo 'postfix postfix/main_mailer_type select No configuration' | debconf-set-selections
 # shellcheck disable=SC2086
 [ -z "$missing" ] || apt-get -q -y -o DPkg::Lock::Timeout=600 --no-install-recommends install $missing </dev/null
+# Nor with the next start of the machine.
+for p in $missing; do
+	units=$(dpkg -L "$p" | sed -n 's|^.*/systemd/system/\([^/@]*\.s[a-z]*\)$|\1|p')
+	# shellcheck disable=SC2086
+	[ -z "$units" ] || ! command -v systemctl >/dev/null || systemctl -q disable $units
+done
 [ -z "$unpacked" ] || exit 0
 
 rm -rf $exim

@@ -1,0 +1,390 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"gatepost/journal"
+	"gatepost/policy"
+)
+
+// logFlags are those of the log commands.
+type logFlags struct {
+	config, dir                             string
+	json                                    bool
+	rcpt, from, client, domain, check, text string
+	verdict                                 []string
+	mode, since, until                      string
+	limit                                   int
+	lines                                   int
+	follow                                  bool
+}
+
+// defaultSince is how far back is looked where nothing else is said.
+const defaultSince = "24h"
+
+func logCommand() *cobra.Command {
+	var f logFlags
+	cmd := &cobra.Command{
+		Use:   "log",
+		Short: "Look at what became of mail, and why",
+		Long: "Looks at the journal, beside a running daemon or without one. A ref or an address is enough: gatepost log show 8F3K2QWMAB, gatepost log search " +
+			"amy@example.com. What is found goes to stdout, the newest first; what is said of it to stderr. All times are in UTC.",
+		Args: knownCommand,
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	cmd.PersistentFlags().StringVar(&f.config, "config", defaultConfig, "the config `file`, which tells where the journal is")
+	cmd.PersistentFlags().StringVar(&f.dir, "dir", "", "the `folder` of the journal; no config is read then")
+	cmd.AddCommand(f.searchCommand(), f.showCommand(), f.tailCommand(), f.statsCommand(), f.exportCommand(), f.purgeCommand(),
+		allowCommand(), overridesCommand())
+	return cmd
+}
+
+// open opens the journal.
+func (f *logFlags) open() (*journal.Reader, error) {
+	dir := f.dir
+	if dir == "" {
+		c, err := loadConfig(f.config)
+		if err != nil {
+			return nil, err
+		}
+		if dir = c.Journal.Dir; dir == "" {
+			return nil, fmt.Errorf("there is no journal: write [journal] dir in %s, or give --dir", f.config)
+		}
+	}
+	return journal.Open(dir)
+}
+
+// withJSON adds --json.
+func (f *logFlags) withJSON(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&f.json, "json", false, "JSON Lines")
+}
+
+// withFilters adds the flags that say what is wanted.
+func (f *logFlags) withFilters(cmd *cobra.Command) {
+	fs := cmd.Flags()
+	fs.StringVar(&f.rcpt, "rcpt", "", "a recipient's `address` or domain")
+	fs.StringVar(&f.from, "from", "", "an `address` or domain in MAIL FROM; <> for bounces")
+	fs.StringVar(&f.client, "client", "", "the client's `address` or network")
+	fs.StringVar(&f.domain, "domain", "", "a `domain` in MAIL FROM or of the author, with all below it")
+	fs.StringVar(&f.check, "check", "", "what decided, or would have: a check's `name`, rule.NAME, backend, relay, protocol, proxy")
+	fs.StringSliceVar(&f.verdict, "verdict", nil, "one or more `verdicts`: accepted, tagged, deferred, rejected, none")
+	fs.StringVar(&f.mode, "mode", "", `"would": only what monitored checks would have treated worse (`+"`word`)")
+	fs.StringVar(&f.since, "since", defaultSince, "from this `time` on: 2h, 7d, yesterday, 2026-11-20, 2026-11-20T10:00:00Z")
+	fs.StringVar(&f.until, "until", "", "before this `time`")
+}
+
+func (f *logFlags) withText(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.text, "text", "", "a `text` anywhere in the record, such as a Message-ID")
+}
+
+// query is what the flags ask for.
+func (f *logFlags) query(now time.Time) (journal.Query, error) {
+	q := journal.Query{Rcpt: f.rcpt, From: f.from, Domain: f.domain, Check: f.check, Text: f.text, Limit: f.limit}
+	var err error
+	if q.Since, err = parseTime(f.since, now); err != nil {
+		return q, usageError{fmt.Errorf("--since: %w", err)}
+	}
+	if f.until != "" {
+		if q.Until, err = parseTime(f.until, now); err != nil {
+			return q, usageError{fmt.Errorf("--until: %w", err)}
+		}
+	}
+	if f.client != "" {
+		p, ok := asNetwork(f.client)
+		if !ok {
+			return q, usageError{fmt.Errorf("--client: %q is no address and no network", f.client)}
+		}
+		q.Client = p
+	}
+	if f.mode != "" && f.mode != "would" {
+		return q, usageError{fmt.Errorf(`--mode: %q is not known: "would" is`, f.mode)}
+	}
+	q.Would = f.mode == "would"
+	q.Verdicts, err = asVerdicts(f.verdict)
+	return q, err
+}
+
+func asVerdicts(words []string) (vs []policy.Verdict, err error) {
+	for _, word := range words {
+		var v policy.Verdict
+		if err := v.UnmarshalText([]byte(word)); err != nil {
+			return nil, usageError{fmt.Errorf("--verdict: %w", err)}
+		}
+		vs = append(vs, v)
+	}
+	return vs, nil
+}
+
+// asNetwork reads an address or a network.
+func asNetwork(word string) (netip.Prefix, bool) {
+	if a, err := netip.ParseAddr(word); err == nil {
+		a = a.Unmap()
+		return netip.PrefixFrom(a, a.BitLen()), true
+	}
+	p, err := netip.ParsePrefix(word)
+	return p, err == nil
+}
+
+// aim adds to a query what a bare word means: a network, an address, a ref, a domain, or else any text.
+func aim(q *journal.Query, word string) {
+	network, ok := asNetwork(word)
+	switch {
+	case ok:
+		q.Client = network
+	case strings.Contains(word, "@") && !strings.ContainsAny(word, " <>"):
+		q.About = word
+	case isRef(word):
+		q.Ref, q.Since = word, time.Time{}
+	case strings.Contains(word, ".") && !strings.ContainsAny(word, " <>/:"):
+		q.Domain = word
+	default:
+		q.Text = word
+	}
+}
+
+// isRef says whether a word has the form of a whole ref, as a reply has it.
+func isRef(word string) bool {
+	word = strings.Trim(word, "[]")
+	return len(word) == 10 && strings.Trim(strings.ToUpper(word), "0123456789ABCDEFGHJKMNPQRSTVWXYZ") == ""
+}
+
+// span is the time of a query, for people.
+func span(q journal.Query) string {
+	at := func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04") }
+	switch {
+	case q.Since.IsZero() && q.Until.IsZero():
+		return "of all times"
+	case q.Until.IsZero():
+		return "since " + at(q.Since) + " UTC"
+	case q.Since.IsZero():
+		return "before " + at(q.Until) + " UTC"
+	}
+	return "from " + at(q.Since) + " to " + at(q.Until) + " UTC"
+}
+
+// each hands on what a query finds. A file that cannot be read is told of, and makes it fail in the end.
+func each(ctx context.Context, r *journal.Reader, q journal.Query, talk io.Writer, do func(journal.Entry) error) error {
+	var faults []string
+	for e, err := range r.Search(ctx, q) {
+		var fault *journal.FileError
+		switch {
+		case errors.As(err, &fault):
+			if fmt.Fprintln(talk, printable("cannot be read: "+err.Error())); !slices.Contains(faults, fault.File) {
+				faults = append(faults, fault.File)
+			}
+		case err != nil:
+			return err
+		default:
+			if err := do(e); err != nil {
+				return err
+			}
+		}
+	}
+	if len(faults) > 0 {
+		return fmt.Errorf("of %d file(s) of the journal not all could be read", len(faults))
+	}
+	return nil
+}
+
+func (f *logFlags) searchCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "search [WORD]",
+		Short: "Find mail: by address, ref, domain, client, check, verdict, text",
+		Long: "Lists recipients, the newest mail first. WORD is an address of a sender or recipient, a ref, a domain, a client's address or network, or else " +
+			"any text. In the column BY a name in parentheses is a check that would have done more, were it enforced. Filters combine: all must hold, " +
+			"those on recipients for one and the same. " + "At a terminal lines are cut to 80 columns, in a pipe they are whole.",
+		Example: "  gatepost log search amy@example.com\n  gatepost log search --since 7d --check dnsbl --verdict rejected --domain shop.example\n" +
+			"  gatepost log search --mode would --check dmarc",
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			q, err := f.query(time.Now())
+			if err != nil {
+				return err
+			}
+			if len(args) == 1 {
+				aim(&q, args[0])
+			}
+			return f.search(cmd.Context(), q, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	f.withFilters(cmd)
+	f.withText(cmd)
+	f.withJSON(cmd)
+	cmd.Flags().IntVar(&f.limit, "limit", 50, "at most this `many` mails; 0: all")
+	return cmd
+}
+
+// search lists what a query finds, and says of what time that is and how to go on.
+func (f *logFlags) search(ctx context.Context, q journal.Query, out, talk io.Writer) error {
+	r, err := f.open()
+	if err != nil {
+		return err
+	}
+	t := newLogTable(out)
+	n := 0
+	var last time.Time
+	err = each(ctx, r, q, talk, func(e journal.Entry) error {
+		n++
+		last = e.At
+		if f.json {
+			return writeLine(out, e)
+		}
+		return t.entry(e)
+	})
+	switch {
+	case n == 0 && err == nil:
+		fmt.Fprintf(talk, "nothing found %s\n", span(q))
+	case n == 0:
+	case n == q.Limit:
+		fmt.Fprintf(talk, "%d mail(s) %s, the newest first; older ones: --until %s\n", n, span(q), last.Format(time.RFC3339Nano))
+	default:
+		fmt.Fprintf(talk, "%d mail(s) %s, the newest first\n", n, span(q))
+	}
+	return err
+}
+
+// writeLine writes an entry as JSON.
+func writeLine(out io.Writer, e journal.Entry) error {
+	line, err := journal.Line(e.Record)
+	if err == nil {
+		_, err = out.Write(line)
+	}
+	return err
+}
+
+func (f *logFlags) tailCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "tail [-f]",
+		Short: "Show the last mails, and go on with -f",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			q, err := f.query(time.Now())
+			if err != nil {
+				return err
+			}
+			if !cmd.Flags().Changed("since") {
+				q.Since = time.Time{}
+			}
+			ctx, stop := cmd.Context(), func() {}
+			if f.follow {
+				ctx, stop = signal.NotifyContext(ctx, os.Interrupt)
+			}
+			defer stop()
+			return f.tail(ctx, q, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	f.withFilters(cmd)
+	f.withText(cmd)
+	f.withJSON(cmd)
+	cmd.Flags().IntVarP(&f.lines, "lines", "n", 10, "this `many` mails")
+	cmd.Flags().BoolVarP(&f.follow, "follow", "f", false, "go on with what comes in, until interrupted")
+	return cmd
+}
+
+// followEvery is how often tail -f looks.
+const followEvery = 300 * time.Millisecond
+
+// tail shows the last entries, the oldest of them first, and then those that come in.
+func (f *logFlags) tail(ctx context.Context, q journal.Query, out, talk io.Writer) error {
+	r, err := f.open()
+	if err != nil {
+		return err
+	}
+	t := newLogTable(out)
+	show := func(e journal.Entry) error {
+		q.Since = e.At.Add(1)
+		if f.json {
+			return writeLine(out, e)
+		}
+		return t.entry(e)
+	}
+	var last []journal.Entry
+	if q.Limit = f.lines; q.Limit > 0 {
+		err = each(ctx, r, q, talk, func(e journal.Entry) error { last = append(last, e); return nil })
+	} else {
+		q.Since = time.Now()
+	}
+	slices.Reverse(last)
+	for _, e := range last {
+		if err := show(e); err != nil {
+			return err
+		}
+	}
+	if !f.follow {
+		return err
+	}
+	for q.Limit, q.OldestFirst = 0, true; ctx.Err() == nil; {
+		if err := each(ctx, r, q, talk, show); err != nil && ctx.Err() == nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(followEvery):
+		}
+	}
+	return nil
+}
+
+func (f *logFlags) exportCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "export",
+		Short: "Write records as JSON Lines, the oldest first",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			q, err := f.query(time.Now())
+			if err != nil {
+				return err
+			}
+			r, err := f.open()
+			if err != nil {
+				return err
+			}
+			n := 0
+			q.OldestFirst = true
+			err = each(cmd.Context(), r, q, cmd.ErrOrStderr(), func(e journal.Entry) error {
+				n++
+				return writeLine(cmd.OutOrStdout(), e)
+			})
+			fmt.Fprintf(cmd.ErrOrStderr(), "%d record(s) %s, the oldest first\n", n, span(q))
+			return err
+		},
+	}
+	f.withFilters(cmd)
+	f.withText(cmd)
+	return cmd
+}
+
+func (f *logFlags) purgeCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "purge --rcpt ADDRESS",
+		Short: "Delete what is recorded of a person",
+		Long: "Takes an address out of the journal for good: mail from it and mail to it alone is deleted, and of mail to others as well it is taken out. " +
+			"It does not reach files that the journal wrote as JSON Lines, nor backups.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !strings.Contains(f.rcpt, "@") {
+				return usageError{errors.New("--rcpt: say whose records, as an address")}
+			}
+			r, err := f.open()
+			if err != nil {
+				return err
+			}
+			done, err := r.Purge(cmd.Context(), f.rcpt)
+			fmt.Fprintf(cmd.OutOrStdout(), "deleted %d, taken out of %d\n", done.Deleted, done.Reduced)
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&f.rcpt, "rcpt", "", "the person's `address`")
+	return cmd
+}

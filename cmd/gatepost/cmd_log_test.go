@@ -1,0 +1,77 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"gatepost/journal"
+	"gatepost/policy"
+)
+
+// TestLogTableAtTerminal: lines are cut to the screen, colour never stands without its word, and hostile text is text.
+func TestLogTableAtTerminal(t *testing.T) {
+	long := strings.Repeat("wide-ü\x1b[7m", 30)
+	sender := long + "@shop.example"
+	e := journal.Entry{At: time.Unix(0, 0), Wanted: []int{0, 1}, Record: &policy.Record{Ref: "8F3K2QWMAB", Sender: &sender, Recipients: []policy.RecipientRecord{
+		{Address: "amy@example.com", Verdict: policy.Rejected, By: long}, {Address: long, Verdict: policy.Accepted}}}}
+	for _, colour := range []paint{false, true} {
+		var b strings.Builder
+		table := &logTable{out: &b, paint: colour, cut: true}
+		if err := table.entry(e); err != nil {
+			t.Fatal(err)
+		}
+		text := b.String()
+		if colour {
+			for _, code := range []string{"\x1b[" + red + "m", "\x1b[" + green + "m", "\x1b[0m"} {
+				if !strings.Contains(text, code) {
+					t.Errorf("%q is missing in %q", code, text)
+				}
+				text = strings.ReplaceAll(text, code, "")
+			}
+		}
+		if strings.Contains(text, "\x1b") || !strings.Contains(text, "rejected") || !strings.Contains(text, "accepted") {
+			t.Errorf("%q", text)
+		}
+		for line := range strings.Lines(text) {
+			if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > columns {
+				t.Errorf("%d columns: %s", n, line)
+			}
+		}
+	}
+}
+
+// TestAim is what a bare word is taken for.
+func TestAim(t *testing.T) {
+	for word, want := range map[string]func(journal.Query) bool{
+		"amy@example.com":  func(q journal.Query) bool { return q.About != "" },
+		"8f3k2qwmab":       func(q journal.Query) bool { return q.Ref != "" && q.Since.IsZero() },
+		"[8F3K2QWMAB]":     func(q journal.Query) bool { return q.Ref != "" },
+		"203.0.113.9":      func(q journal.Query) bool { return q.Client.Bits() == 32 },
+		"::ffff:192.0.2.1": func(q journal.Query) bool { return q.Client.Bits() == 32 },
+		"2001:db8::/32":    func(q journal.Query) bool { return q.Client.Bits() == 32 },
+		"shop.example":     func(q journal.Query) bool { return q.Domain != "" },
+		"<1.2@x.example>":  func(q journal.Query) bool { return q.Text != "" },
+		"User unknown":     func(q journal.Query) bool { return q.Text != "" },
+		"newsletter":       func(q journal.Query) bool { return q.Text != "" },
+	} {
+		q := journal.Query{Since: time.Now()}
+		if aim(&q, word); !want(q) {
+			t.Errorf("%s: %+v", word, q)
+		}
+	}
+}
+
+func TestPlaceRight(t *testing.T) {
+	for _, test := range []struct{ text, place, want string }{
+		{"short", "", "short\n"},
+		{"short", "f:1", "short" + strings.Repeat(" ", 72) + "f:1\n"},
+		{strings.Repeat("x", 77), "f:1", strings.Repeat("x", 77) + "\n" + strings.Repeat(" ", 77) + "f:1\n"},
+		{"two\nlines", "f:1", "two\nlines" + strings.Repeat(" ", 72) + "f:1\n"},
+	} {
+		if got := placeRight(test.text, test.place); got != test.want {
+			t.Errorf("%q, want %q", got, test.want)
+		}
+	}
+}

@@ -1,0 +1,55 @@
+package main
+
+import (
+	"bytes"
+	"net/netip"
+	"testing"
+	"time"
+	"unicode"
+
+	"gatepost/journal/rejudge"
+	"gatepost/policy"
+)
+
+// hostile is text that would do something to a terminal.
+const hostile = "a\x1b[31m\u202e\x00\r\n\xff\u009b\x7f<b>"
+
+// TestHostileText puts hostile text into every field that comes from outside: what is told holds nothing but printable text.
+func TestHostileText(t *testing.T) {
+	sender := hostile + "@x"
+	finding := policy.Finding{Check: "spf", Outcome: "fail", Text: hostile, Facts: []policy.Fact{{Key: hostile, Value: hostile}}}
+	r := &policy.Record{Time: time.Now(), Ref: hostile, Client: netip.MustParseAddr("203.0.113.9"), Helo: hostile, Sender: &sender, ListID: hostile, FromDomain: hostile,
+		Note: hostile, Faults: []string{hostile}, Findings: []policy.Finding{finding},
+		Recipients: []policy.RecipientRecord{{Address: hostile, Verdict: policy.Rejected, By: "spf", Where: hostile, Reply: policy.Reply{Code: 550, Text: hostile}}}}
+	var out bytes.Buffer
+	x := explainer{}
+	x.writeOne(&out, explained{Recipient: hostile, Verdict: "rejected", By: hostile, Why: hostile, Where: hostile, Reply: hostile, Rule: hostile,
+		AcceptedIf: []string{hostile}, Delays: []string{hostile}, Steps: []explainStep{{Check: hostile, Outcome: hostile, Skipped: hostile, Facts: finding.Facts}}})
+	var s rejudge.Summary
+	o := rejudge.Outcome{Kind: rejudge.Changed, Was: policy.Accepted, Is: policy.Rejected, By: hostile, Missing: []string{hostile}}
+	s.Add(r, o)
+	tell := replayTeller{out: &out, show: showing{on: true}}
+	if err := tell.change(r, &r.Recipients[0], o); err != nil {
+		t.Fatal(err)
+	}
+	if err := tell.summary(&s); err != nil {
+		t.Fatal(err)
+	}
+	names := []rejudge.Count{{Name: hostile, N: 1}}
+	rep := watchReport{Accepted: 1, Checks: []watchedCheck{{Check: "spf", Accepted: 1, Would: 1, Senders: names, Lists: names, Days: map[string]int{"2026-11-21": 1}}}}
+	rep.write(&out)
+	if err := (override{Name: "x", Allows: hostile, Skip: []string{hostile}, Comment: hostile}).write(&out, false); err != nil {
+		t.Fatal(err)
+	}
+	if err := rep.writeHTML(&out); err != nil {
+		t.Fatal(err)
+	}
+	if _, page, _ := bytes.Cut(out.Bytes(), []byte("<!DOCTYPE")); bytes.Contains(page, []byte("<b>")) {
+		t.Error("markup got into the page")
+	}
+	for _, c := range out.String() {
+		if c != '\n' && (!unicode.IsPrint(c) || c == unicode.ReplacementChar) {
+			t.Fatalf("%q is told:\n%q", c, out.String())
+		}
+	}
+}

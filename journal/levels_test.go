@@ -1,0 +1,115 @@
+package journal
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"gatepost/policy"
+)
+
+// personalRecord names people wherever a record can.
+func personalRecord() *policy.Record {
+	r := at(noon(), "P", "Amy.Smith@Example.com", "postmaster", `"o d"@example.com`)
+	sender := "bob+x@shop.example"
+	r.Sender = &sender
+	r.Subject = "For amy.smith@example.com"
+	r.MessageID = "<bob.1@shop.example>"
+	r.Transcript = []string{"C: RCPT TO:<Amy.Smith@Example.com>", "S: 550 amy.smith is unknown"}
+	r.Findings = []policy.Finding{{Check: "spf", Facts: []policy.Fact{{Key: "sender", Value: "bob+x@shop.example"}}}}
+	r.Recipients[0].Reply = policy.Reply{Code: 550, Text: "5.1.1 <Amy.Smith@Example.com>: unknown"}
+	r.Recipients[0].BackendReply = policy.Reply{Code: 550, Text: "5.1.1 Amy.Smith... User unknown; see postmaster@[192.0.2.1]"}
+	r.Recipients[0].Findings = []policy.Finding{{Check: "greylist", Facts: []policy.Fact{{Key: "recipient", Value: "amy.smith@example.com"}}}}
+	return r
+}
+
+func TestPersonal(t *testing.T) {
+	dir := t.TempDir()
+	for _, level := range []Personal{PersonalDomain, PersonalHash} {
+		f, err := NewFilter(Levels{Personal: level, Subject: true, Transcript: TranscriptAll}, dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := personalRecord()
+		before, _ := json.Marshal(r)
+		after, _ := json.Marshal(f.Apply(r))
+		if again, _ := json.Marshal(r); string(again) != string(before) {
+			t.Errorf("%s: the record itself was changed", level)
+		}
+		for _, secret := range []string{"amy", "smith", "bob", "o d"} {
+			if strings.Contains(strings.ToLower(string(after)), secret) {
+				t.Errorf("%s: %q is still there: %s", level, secret, after)
+			}
+		}
+		for _, rest := range []string{"@Example.com", "@shop.example", `"postmaster"`, "User unknown"} {
+			if !strings.Contains(string(after), rest) {
+				t.Errorf("%s: %q is gone: %s", level, rest, after)
+			}
+		}
+	}
+}
+
+// TestHash: the same person has the same hash, in any spelling, also after a restart, and is found by the address.
+func TestHash(t *testing.T) {
+	dir := t.TempDir()
+	var hashes []string
+	for range 2 {
+		f, err := NewFilter(Levels{Personal: PersonalHash}, dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		hashes = append(hashes, f.address("amy@example.com"), f.address("AMY@example.com"))
+		s := newStore(Settings{Dir: dir}, f, discard())
+		s.write([]*policy.Record{personalRecord()})
+		s.closeDay()
+	}
+	for _, h := range hashes {
+		if h != hashes[0] || !strings.HasPrefix(h, "#") || !strings.HasSuffix(h, "@example.com") {
+			t.Errorf("hashes %s", hashes)
+		}
+	}
+	for _, q := range []Query{{Rcpt: "amy.smith@example.com"}, {From: "bob+x@shop.example"}, {About: "bob+x@shop.example"}, {Rcpt: "example.com"}} {
+		if got := found(t, dir, q); len(got) != 2 {
+			t.Errorf("%+v finds %d", q, len(got))
+		}
+	}
+	info, err := os.Stat(filepath.Join(dir, keyFile))
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v %v", info.Mode(), err)
+	}
+	os.WriteFile(filepath.Join(dir, keyFile), []byte("spoilt"), 0o600)
+	if _, err := NewFilter(Levels{Personal: PersonalHash}, dir); err == nil {
+		t.Error("a key that is none was taken")
+	}
+}
+
+func TestKept(t *testing.T) {
+	refused := policy.RecipientRecord{Verdict: policy.Deferred}
+	tests := []struct {
+		levels     Levels
+		rcpt       policy.RecipientRecord
+		subject    string
+		transcript int
+	}{
+		{Levels{}, refused, "", 0},
+		{Levels{Subject: true}, refused, "S", 0},
+		{Levels{Transcript: TranscriptRefused}, refused, "", 1},
+		{Levels{Transcript: TranscriptRefused}, policy.RecipientRecord{Verdict: policy.Accepted}, "", 0},
+		{Levels{Transcript: TranscriptAll}, policy.RecipientRecord{Verdict: policy.Accepted}, "", 1},
+	}
+	for _, test := range tests {
+		f, err := NewFilter(test.levels, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := f.Apply(&policy.Record{Subject: "S", Transcript: []string{"C: QUIT"}, Recipients: []policy.RecipientRecord{test.rcpt}})
+		if got.Subject != test.subject || len(got.Transcript) != test.transcript {
+			t.Errorf("%+v, %s: %+v", test.levels, test.rcpt.Verdict, got)
+		}
+	}
+	if _, err := NewFilter(Levels{Personal: PersonalHash}, ""); err == nil {
+		t.Error("hashes without a place for their key")
+	}
+}

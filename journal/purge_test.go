@@ -1,0 +1,47 @@
+package journal
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"gatepost/policy"
+)
+
+// TestPurge takes a person out, and leaves no trace in the files.
+func TestPurge(t *testing.T) {
+	both := at(noon(), "B0TH", "amy@example.com", "bob@example.com")
+	both.Recipients[0].Reply.Text = "5.1.1 <amy@example.com> unknown"
+	both.Findings = []policy.Finding{{Check: "greylist", Text: "amy@example.com again"}}
+	sent := at(noon().Add(2), "SENT", "bob@example.com")
+	amy := "Amy@Example.com"
+	sent.Sender = &amy
+	dir := stored(t, both, at(noon().Add(1), "A10NE", "AMY@example.com"), sent, at(noon().Add(3), "0THER", "bob@example.com"))
+	os.WriteFile(filepath.Join(dir, "journal-2026-11-19.db.corrupt-1"), []byte("x"), 0o600)
+	r, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	done, err := r.Purge(t.Context(), "amy@example.com")
+	if done != (Purged{Deleted: 2, Reduced: 1}) || err == nil || !strings.Contains(err.Error(), "corrupt-1") {
+		t.Errorf("%+v, %v", done, err)
+	}
+	got := found(t, dir, Query{})
+	if refs(got) != "0THER B0TH" || len(got[1].Recipients) != 1 || got[1].Findings[0].Text != "(purged) again" {
+		t.Errorf("left are %s: %+v", refs(got), got[1])
+	}
+	if got := found(t, dir, Query{Rcpt: "bob@example.com"}); refs(got) != "0THER B0TH" {
+		t.Errorf("of bob: %s", refs(got))
+	}
+	files, _ := filepath.Glob(dir + "/*")
+	for _, f := range files {
+		if b, _ := os.ReadFile(f); bytes.Contains(bytes.ToLower(b), []byte("amy@example.com")) {
+			t.Errorf("%s still has the address", f)
+		}
+	}
+	if _, err := r.Purge(t.Context(), ""); err == nil {
+		t.Error("an empty address was taken")
+	}
+}

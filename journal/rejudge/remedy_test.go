@@ -1,0 +1,174 @@
+package rejudge
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"gatepost/policy"
+)
+
+// scored is a check with a threshold.
+type scored struct {
+	says
+	threshold int
+}
+
+func (s scored) Again(f policy.Finding) (policy.Finding, bool) {
+	f.Outcome = policy.Pass
+	if len(f.Fact("score")) >= s.threshold {
+		f.Outcome = "listed"
+	}
+	return f, true
+}
+
+func (s scored) Looser(f policy.Finding) (string, policy.Rejudger, bool) {
+	n := len(f.Fact("score")) + 1
+	return fmt.Sprintf("threshold = %d", n), scored{s.says, n}, true
+}
+
+func TestRemedies(t *testing.T) {
+	connect, mail, data := policy.StageConnect, policy.StageMail, policy.StageData
+	dnsbl := slot("dnsbl", connect, policy.Enforce, policy.Reject)
+	dnsbl.Check = scored{says{name: "dnsbl", stage: connect}, 3}
+	listed := found("dnsbl", connect, "listed", policy.Fact{Key: "score", Value: "iiii"})
+	spf, dkim, dmarc := slot("spf", mail, policy.Enforce, policy.Reject), slot("dkim", data, policy.Enforce, policy.None), slot("dmarc", data, policy.Enforce, policy.Reject)
+	deny := policy.Rule{Name: "no", SenderDomain: []string{"shop.example"}}
+	signed := found("dkim", data, policy.Pass, policy.Fact{Key: policy.FactSigned, Value: "shop.example"})
+	tests := []struct {
+		name  string
+		slots []policy.Slot
+		rules []policy.Rule
+		found []policy.Finding
+		want  []string
+	}{
+		{"nothing refuses", []policy.Slot{dnsbl}, nil, []policy.Finding{found("dnsbl", connect, policy.Pass)}, nil},
+		{"a listing, of a sender whom SPF proves", []policy.Slot{dnsbl, spf}, nil, []policy.Finding{listed, found("spf", mail, policy.Pass)},
+			[]string{"the listing goes", "check.dnsbl.threshold = 5", `check.dnsbl.on.listed = "tag"`, `check.dnsbl.mode = "monitor"`,
+				"rule sender_domain=shop.example proof=spf skip=dnsbl"}},
+		{"two checks refuse, and each change takes both", []policy.Slot{dnsbl, spf}, nil, []policy.Finding{listed, found("spf", mail, policy.Fail)},
+			[]string{"the listing goes and SPF passes", `check.dnsbl.on.listed = "tag" and check.spf.on.fail = "tag"`,
+				`check.dnsbl.mode = "monitor" and check.spf.mode = "monitor"`, "rule client=203.0.113.9/32 sender_domain=shop.example skip=dnsbl,spf"}},
+		{"a signature does not help against a refusal at RCPT", []policy.Slot{spf, dkim}, nil, []policy.Finding{found("spf", mail, policy.Fail), signed},
+			[]string{"SPF passes", `check.spf.on.fail = "tag"`, `check.spf.mode = "monitor"`, "rule client=203.0.113.9/32 sender_domain=shop.example skip=spf"}},
+		{"it does behind the content", []policy.Slot{dkim, dmarc}, nil, []policy.Finding{signed, found("dmarc", data, policy.Fail)},
+			[]string{"SPF or DKIM proves the author's domain", `check.dmarc.on.fail = "tag"`, `check.dmarc.mode = "monitor"`, "rule from_domain=shop.example proof=dkim skip=dmarc"}},
+		{"a rule refuses", []policy.Slot{spf}, []policy.Rule{deny}, []policy.Finding{found("spf", mail, policy.Pass)}, []string{"rule.no goes"}},
+		{"a rule refuses, and a check behind it", []policy.Slot{spf}, []policy.Rule{deny}, []policy.Finding{found("spf", mail, policy.Fail)},
+			[]string{`rule.no goes and check.spf.mode = "monitor"`}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			p := &policy.Policy{Mode: policy.Enforce, Slots: tt.slots, Rules: tt.rules}
+			r, rc := record(policy.Rejected, "", tt.found...)
+			r.Author = "shop.example"
+			var got []string
+			for _, m := range Remedies(p, Case(r, rc)) {
+				got = append(got, remedyText(m))
+			}
+			if !slices.Equal(got, tt.want) {
+				t.Errorf("got  %q\nwant %q", got, tt.want)
+			}
+		})
+	}
+}
+
+// remedyText is a remedy on one line.
+func remedyText(m Remedy) string {
+	if m.Rule == nil {
+		return strings.Join(m.Changes, " and ")
+	}
+	text := "rule"
+	add := func(key string, values ...string) {
+		if len(values) > 0 {
+			text += " " + key + "=" + strings.Join(values, ",")
+		}
+	}
+	for _, n := range m.Rule.Client {
+		add("client", n.String())
+	}
+	add("sender", m.Rule.Sender...)
+	add("sender_domain", m.Rule.SenderDomain...)
+	add("from_domain", m.Rule.FromDomain...)
+	for _, p := range m.Rule.Proof {
+		add("proof", string(p))
+	}
+	add("skip", m.Rule.Skip...)
+	return text
+}
+
+func TestProposeForBounce(t *testing.T) {
+	p := &policy.Policy{Mode: policy.Enforce, Slots: []policy.Slot{slot("dnsbl", policy.StageConnect, policy.Enforce, policy.Reject)}}
+	r, rc := record(policy.Rejected, "dnsbl", found("dnsbl", policy.StageConnect, "listed"))
+	r.Sender, r.Client = new(string), netip.MustParseAddr("2001:db8::9")
+	rule, ok := Propose(p, Case(r, rc))
+	if got := remedyText(Remedy{Rule: &rule}); !ok || got != "rule client=2001:db8::9/128 sender=<> skip=dnsbl" {
+		t.Errorf("got %v %q", ok, got)
+	}
+}
+
+func TestProposeNothing(t *testing.T) {
+	spf := slot("spf", policy.StageMail, policy.Enforce, policy.Reject)
+	for name, f := range map[string]policy.Outcome{"nothing refuses it": policy.Pass, "a rule does": policy.Pass} {
+		p := &policy.Policy{Mode: policy.Enforce, Slots: []policy.Slot{spf}}
+		if name == "a rule does" {
+			p.Rules = []policy.Rule{{Name: "no", SenderDomain: []string{"shop.example"}}}
+		}
+		r, rc := record(policy.Accepted, "", found("spf", policy.StageMail, f))
+		if rule, ok := Propose(p, Case(r, rc)); ok {
+			t.Errorf("%s: the rule %+v", name, rule)
+		}
+	}
+}
+
+func TestTally(t *testing.T) {
+	var few, many Tally
+	for _, n := range []string{"b", "a", "c", "b", "", "c", "b"} {
+		few.Add(n)
+	}
+	top, others := few.Top(2)
+	if want := []Count{{"b", 3}, {"c", 2}}; !slices.Equal(top, want) || others != 1 {
+		t.Errorf("got %v and %d others", top, others)
+	}
+	for i := range tallyNames + 10 {
+		many.Add(fmt.Sprint(i))
+	}
+	if n, more := many.Names(); n != tallyNames || !more || many.Sum() != tallyNames+10 {
+		t.Errorf("got %d %v, %d in all: names that a stranger makes up are bounded", n, more, many.Sum())
+	}
+}
+
+func TestWatch(t *testing.T) {
+	spf, dnsbl := slot("spf", policy.StageMail, policy.Monitor, policy.None), slot("dnsbl", policy.StageConnect, policy.Monitor, policy.Reject)
+	helo := slot("helo", policy.StageHelo, policy.Monitor, policy.Reject)
+	enforced := slot("size", policy.StageData, policy.Enforce, policy.Reject)
+	w := NewWatch(&policy.Policy{Mode: policy.Enforce, Slots: []policy.Slot{spf, dnsbl, helo, enforced}})
+	add := func(v policy.Verdict, list string, fs ...policy.Finding) {
+		r, rc := record(v, "", fs...)
+		r.ListID = list
+		w.Add(r, rc)
+	}
+	pass, listed, bad := found("spf", policy.StageMail, policy.Pass), found("dnsbl", policy.StageConnect, "listed"), found("helo", policy.StageHelo, policy.Fail)
+	add(policy.Accepted, "")
+	add(policy.Accepted, "News <News.shop.example>", pass, listed)
+	add(policy.Tagged, "", pass, listed)
+	add(policy.Accepted, "", listed, bad)
+	add(policy.Rejected, "", listed)
+	var got []string
+	for _, x := range w.Checks() {
+		got = append(got, fmt.Sprintf("%s %d %d %d %d", x.Check, x.Would, x.Only, x.Proved, x.Listed))
+	}
+	want := []string{"spf 0 0 0 0", "dnsbl 3 2 2 1", "helo 1 0 0 0"}
+	if !slices.Equal(got, want) || w.Accepted != 4 {
+		t.Errorf("got %q of %d, want %q of 4", got, w.Accepted, want)
+	}
+	spares := w.Checks()[1].Spares(3)
+	if len(spares) != 1 || spares[0].N != 2 || remedyText(Remedy{Rule: &spares[0].Rule}) != "rule sender_domain=shop.example proof=spf skip=dnsbl" {
+		t.Errorf("the rules are %+v: two are proved, the third is not", spares)
+	}
+	if top, _ := w.Checks()[1].Lists.Top(1); len(top) != 1 || top[0].Name != "news.shop.example" {
+		t.Errorf("the lists are %v", top)
+	}
+}
