@@ -12,7 +12,7 @@ import (
 
 // personalRecord names people wherever a record can.
 func personalRecord() *policy.Record {
-	r := at(noon(), "P", "Amy.Smith@Example.com", "postmaster", `"o d"@example.com`)
+	r := at(noon(), "P", "Amy.Smith@Example.com", "postmaster", `"o d"@example.com`, "lonely")
 	sender := "bob+x@shop.example"
 	r.Sender = &sender
 	r.Subject = "For amy.smith@example.com"
@@ -38,7 +38,7 @@ func TestPersonal(t *testing.T) {
 		if again, _ := json.Marshal(r); string(again) != string(before) {
 			t.Errorf("%s: the record itself was changed", level)
 		}
-		for _, secret := range []string{"amy", "smith", "bob", "o d"} {
+		for _, secret := range []string{"amy", "smith", "bob", "o d", "lonely"} {
 			if strings.Contains(strings.ToLower(string(after)), secret) {
 				t.Errorf("%s: %q is still there: %s", level, secret, after)
 			}

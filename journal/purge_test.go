@@ -20,12 +20,20 @@ func TestPurge(t *testing.T) {
 	sent.Sender = &amy
 	dir := stored(t, both, at(noon().Add(1), "A10NE", "AMY@example.com"), sent, at(noon().Add(3), "0THER", "bob@example.com"))
 	os.WriteFile(filepath.Join(dir, "journal-2026-11-19.db.corrupt-1"), []byte("x"), 0o600)
+	daemon, err := openWriter(dayOf(dir, noon())) // as long as it has the file open, there is a WAL
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer daemon.close()
+	if _, err := daemon.write([]*policy.Record{at(noon().Add(4), "F1FTH", "amy@example.com")}, nil); err != nil {
+		t.Fatal(err)
+	}
 	r, err := Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	done, err := r.Purge(t.Context(), "amy@example.com")
-	if done != (Purged{Deleted: 2, Reduced: 1}) || err == nil || !strings.Contains(err.Error(), "corrupt-1") {
+	if done != (Purged{Deleted: 3, Reduced: 1}) || err == nil || !strings.Contains(err.Error(), "corrupt-1") {
 		t.Errorf("%+v, %v", done, err)
 	}
 	got := found(t, dir, Query{})

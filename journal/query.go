@@ -151,9 +151,9 @@ func (w *where) from(from string, hide func(string) string) {
 	case strings.Contains(from, "@"):
 		is, keys := isOneOf(from, hide)
 		w.add("sender"+is, keys...)
-		fallthrough // the domain has an index
+		w.add("sender_domain = ?", domainKey(domainOf(addressKey(from)))) // it has an index
 	default:
-		lo, hi := domainRange(from[strings.LastIndexByte(from, '@')+1:])
+		lo, hi := domainRange(from)
 		w.byIndex("sender_domain >= ? AND sender_domain < ?", lo, hi)
 	}
 }

@@ -26,6 +26,7 @@ func queried() []*policy.Record {
 	bounce.Recipients[0].Verdict, bounce.Recipients[0].By = policy.Deferred, "rule.our-bank"
 	other := at(noon().Add(3*time.Hour), "0THER00001", "amy@bücher.example")
 	other.Sender, other.MessageID, other.Client = str("a@myshop.example"), "<Quote\"d@X>", addr("203.0.114.1")
+	other.Recipients[0].Would, other.Recipients[0].WouldBy = policy.Tag, "spf"
 	session := at(noon().Add(4*time.Hour), "SESS100001")
 	session.Sender, session.By, session.Reply, session.Client = nil, "dnsbl", policy.Reply{Code: 554, Text: "5.7.1 go away"}, netip.Addr{}
 	return []*policy.Record{listed, forged, bounce, other, session}
@@ -70,7 +71,7 @@ func TestQuery(t *testing.T) {
 		{"what would have decided", Query{Check: "dmarc"}, "F[0]"},
 		{"a rule", Query{Check: "rule.our-bank"}, "B[0]"},
 		{"verdicts", Query{Verdicts: verdicts(policy.Rejected, policy.Deferred)}, "S[] B[0] K[0]"},
-		{"would have been worse", Query{Would: true}, "F[0]"},
+		{"would have been worse", Query{Would: true}, "0[0] F[0]"},
 		{"a text in any case", Query{Text: "BOUNCES.shop"}, "F[0]"},
 		{"a text that JSON escapes", Query{Text: `quote"D@x`}, "0[0]"},
 		{"a text in a name of the format", Query{Text: "recipients"}, ""},
@@ -113,7 +114,7 @@ func TestStats(t *testing.T) {
 	if st.Entries != 5 || st.Verdicts[policy.Rejected] != 2 || st.Verdicts[policy.Accepted] != 3 || st.Verdicts[policy.Deferred] != 1 {
 		t.Errorf("%+v", st)
 	}
-	if st.Checks["dnsbl"] != 2 || st.Checks["rule.our-bank"] != 1 || st.Would["dmarc"] != 1 || len(st.Would) != 1 {
+	if st.Checks["dnsbl"] != 2 || st.Checks["rule.our-bank"] != 1 || st.Would["dmarc"] != 1 || len(st.Would) != 2 {
 		t.Errorf("checks %v, would %v", st.Checks, st.Would)
 	}
 	if st.Domains["shop.example"] != 2 || st.Domains["bounces.shop.example"] != 1 || st.Domains[""] != 2 {

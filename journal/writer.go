@@ -76,7 +76,7 @@ func (w *writer) write(batch []*policy.Record, f *Filter) (size int64, err error
 		if err != nil {
 			return 0, fmt.Errorf("%w: %w", errUnfit, err)
 		}
-		last = ended(r).UnixNano()
+		last = max(last+1, ended(r).UnixNano())
 		if _, err := record.Exec(last, body); err != nil {
 			return 0, err
 		}

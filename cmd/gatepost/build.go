@@ -67,6 +67,8 @@ func (p *parts) build(c *config.Config, certificate *certificate) (*proxy.Settin
 		Routes:       proxy.NewRoutes(),
 		RejectBareLF: c.SMTP.BareLF == "reject",
 		Pregreet:     pregreetWait(c),
+		Subject:      c.Journal.Subject,
+		Transcript:   c.Journal.Transcript != "none",
 		Limits: proxy.Limits{
 			Connections: c.Limits.Connections, PerClient: c.Limits.ConnectionsPerClient,
 			MessageSize: c.Limits.MessageSize, Recipients: c.Limits.Recipients,

@@ -95,13 +95,19 @@ func TestAuthors(t *testing.T) {
 			if t.Failed() {
 				return // it may never come
 			}
-			s.expectMail(c.mail)
-			header, _, _ := strings.Cut(s.letterOf(t, "amy", c.mail.id), "\n\n")
-			told(t, header, r)
-			tagged(t, header, r, c.by)
+			arrived(t, s, c.mail, r, c.by)
 		})
 	}
 	s.settled(t)
+}
+
+// arrived demands that a message is there, and that its header says what the record does; by is the check that tagged it, if one did.
+func arrived(t *testing.T, s *server, m mail, r policy.Record, by string) {
+	t.Helper()
+	s.expectMail(m)
+	header, _, _ := strings.Cut(s.letterOf(t, "amy", m.id), "\n\n")
+	told(t, header, r)
+	tagged(t, header, r, by)
 }
 
 // told demands that our Authentication-Results, on top, say what the checks found.

@@ -74,7 +74,7 @@ func startPostfix(t *testing.T) *server {
 	return startPostfixWith(t, "")
 }
 
-// startPostfixWith is startPostfix with more lines in main.cf, which go before those above.
+// startPostfixWith is startPostfix with more settings, which take the place of those above.
 func startPostfixWith(t *testing.T, more string) *server {
 	t.Helper()
 	needRoot(t)
@@ -94,7 +94,7 @@ func startPostfixWith(t *testing.T, more string) *server {
 	chown(t, s.log, mailOwner, -1)
 	makeCertificate(t, dir)
 	write(t, dir+"/users", usersFile(" ", "/"))
-	write(t, dir+"/main.cf", fmt.Sprintf(postfixMain, dir, domain, uid, gid)+more)
+	write(t, dir+"/main.cf", withSettings(fmt.Sprintf(postfixMain, dir, domain, uid, gid), more))
 	write(t, dir+"/master.cf", fmt.Sprintf(postfixMaster, portOf(s.addr), portOf(s.proxyAddr)))
 	s.config = dir
 	run(t, nil, "postfix", "-c", dir, "start")
@@ -106,6 +106,23 @@ func startPostfixWith(t *testing.T, more string) *server {
 	})
 	eventually(t, "Postfix listens", func() bool { return listening(s.addr) && listening(s.proxyAddr) })
 	return s
+}
+
+// withSettings puts settings in the place of those in main.cf that have the same names. Postfix takes the last of two, but warns,
+// and stands still for good where more warnings come than the socket of its postlogd holds before that one runs.
+func withSettings(main, more string) string {
+	name := func(line string) string { return strings.TrimSpace(line[:max(0, strings.IndexByte(line, '='))]) }
+	again := map[string]bool{}
+	for line := range strings.Lines(more) {
+		again[name(line)] = true
+	}
+	var b strings.Builder
+	for line := range strings.Lines(main) {
+		if !again[name(line)] {
+			b.WriteString(line)
+		}
+	}
+	return b.String() + more
 }
 
 // withoutLines drops the lines that have a word in them: Postfix's own look at its files, which does not know this layout.

@@ -5,6 +5,8 @@ package interop
 import (
 	"bytes"
 	"context"
+	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -134,19 +136,19 @@ func attempt(stdin []byte, program string, args ...string) ([]byte, error) {
 	return cmd.CombinedOutput()
 }
 
-// freePort gives a port of the loopback address that was free a moment ago.
+// freePort gives a port of the loopback address that was free a moment ago. It is below those that Linux gives to outgoing
+// connections, which come and go all the time.
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		addr := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(22_000))
+		if l, err := net.Listen("tcp", addr); err == nil {
+			l.Close()
+			return portOf(addr)
+		}
 	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
+	t.Fatal("no port is free")
+	return ""
 }
 
 // listening says whether something takes connections there.
