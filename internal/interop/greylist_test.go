@@ -15,14 +15,15 @@ import (
 	"gatepost/policy"
 )
 
-// queueMain turns a Postfix into one that sends all it is given to gatepost, and is quick to try again.
+// queueMain turns a Postfix into one that sends all it is given to gatepost, and is quick to try again; not within a second,
+// for a message that is due again before its last delivery has let go of it stays where it is until Postfix starts anew.
 const queueMain = `
 virtual_mailbox_domains =
 default_transport = smtp
 relayhost = [127.0.0.1]:%s
 queue_run_delay = 1s
-minimal_backoff_time = 1s
-maximal_backoff_time = 2s
+minimal_backoff_time = 3s
+maximal_backoff_time = 4s
 `
 
 // A Postfix has mail for strangers to it: it is told to wait, keeps the mail, and brings it again by itself.
