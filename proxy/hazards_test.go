@@ -1,0 +1,121 @@
+package proxy_test
+
+import (
+	"bytes"
+	"io"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"gatepost/internal/mailsink"
+	"gatepost/proxy/backend"
+)
+
+// TestHugeLine brings one line that is larger than a message may be: it is read to its end and refused, and memory stays flat (hazard 9).
+func TestHugeLine(t *testing.T) {
+	const size, flat = 60 << 20, 16 << 20
+	sink := &mailsink.Server{Extensions: mailsink.DefaultExtensions()}
+	s := withSink(t, sink)
+	s.Limits.MessageSize = 10 << 20
+	p := start(t, s, listenerPlain())
+	c := p.client(t)
+	c.envelope()
+	c.send("Subject: x\r\n\r\n")
+	before, most := heap(), uint64(0)
+	line := bytes.Repeat([]byte("x"), 1<<20)
+	for range size >> 20 {
+		c.send(string(line))
+		most = max(most, heap())
+	}
+	if most > before+flat {
+		t.Errorf("%d octets of memory for one line", most-before)
+	}
+	c.say("\r\n.", "552 5.3.4 ")
+	c.say("NOOP", "250 ")
+	c.quit()
+	p.stop()
+	p.atRest(t)
+	if n := sink.Committed(); n != 0 {
+		t.Errorf("%d messages", n)
+	}
+}
+
+// heap is what is in use.
+func heap() uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapInuse
+}
+
+// TestOtherProtocols: who speaks HTTP gets one line, nothing of what was said, and the end (hazard 15).
+func TestOtherProtocols(t *testing.T) {
+	for _, first := range []string{"GET /secret HTTP/1.1", "POST /secret HTTP/1.0", "CONNECT secret:25 HTTP/1.1"} {
+		p := newServer(behind(t, backend.Settings{}))
+		c := p.pipe(t)
+		c.want("220 ")
+		go io.WriteString(c.conn, first+"\r\nHost: secret\r\n\r\nMAIL FROM:<a@client.example>\r\n")
+		reply := c.reply()
+		if !strings.HasPrefix(reply, "221 2.7.0 ") || strings.Contains(reply, "secret") {
+			t.Errorf("%s: reply %q", first, reply)
+		}
+		c.closed()
+		if r := p.record(); r == nil || len(r.Faults) != 1 || r.Faults[0] != "not-smtp" {
+			t.Errorf("%s: record %+v", first, r)
+		}
+	}
+}
+
+// TestStandardLimits: without settings a session has 20 errors, and 100 commands in a row that bring no mail on (hazard 19, REPLIES).
+func TestStandardLimits(t *testing.T) {
+	for _, test := range []struct {
+		line, reply string
+		times       int
+	}{{"FROB", "500 5.5.2 ", 20}, {"NOOP", "250 ", 100}, {"RSET", "250 ", 100}, {"VRFY amy", "252 ", 100}} {
+		p := newServer(behind(t, backend.Settings{}))
+		c := p.pipe(t)
+		c.want("220 ")
+		c.say("EHLO client.example", "250")
+		go io.WriteString(c.conn, strings.Repeat(test.line+"\r\n", 2*test.times))
+		n, got := 0, c.reply()
+		for ; strings.HasPrefix(got, test.reply); got = c.reply() {
+			n++
+		}
+		if n != test.times || !strings.HasPrefix(got, "421 4.7.0 ") {
+			t.Errorf("%s: %d times %q, then %q", test.line, n, test.reply, got)
+		}
+		c.closed()
+	}
+}
+
+// TestHeaderTime: headers that are made to cost time are answered at once, and nothing of them is relayed (hazard 41).
+func TestHeaderTime(t *testing.T) {
+	for name, head := range map[string]string{
+		"a From of one letter":  "From: " + strings.Repeat("a", 256<<10) + "\r\n",
+		"a From of brackets":    "From: " + strings.Repeat("<", 256<<10) + "\r\n",
+		"a From of comments":    "From: " + strings.Repeat("(", 256<<10) + "\r\n",
+		"fields without an end": strings.Repeat("X: y\r\n", 100_000),
+		"folds without an end":  "From: a@x.example\r\n" + strings.Repeat(" x\r\n", 1_000_000),
+		"one field of colons":   strings.Repeat(":", 300<<10) + "\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			sink := &mailsink.Server{Extensions: mailsink.DefaultExtensions()}
+			p := start(t, withSink(t, sink), listenerPlain())
+			c := p.client(t)
+			c.envelope()
+			began := time.Now()
+			c.send(head + "\r\nx\r\n")
+			c.say(".", "552 5.3.4 ")
+			if took := time.Since(began); took > 5*time.Second {
+				t.Errorf("%v for a header of %d octets", took, len(head))
+			}
+			c.say("NOOP", "250 ")
+			c.quit()
+			p.stop()
+			p.atRest(t)
+			if n := sink.Committed(); n != 0 {
+				t.Errorf("%d messages", n)
+			}
+		})
+	}
+}
