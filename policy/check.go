@@ -28,6 +28,13 @@ type Reader interface {
 	ReadsContent()
 }
 
+// Whole is a Check of StageData that looks at what only the end of the content tells, which is Message.Size. The others run as soon as
+// the header is whole, and their time is not up before the end of the content.
+type Whole interface {
+	Check
+	WantsWhole()
+}
+
 // LastResort is a Check of StageRcpt that runs only for a recipient whom nothing else refuses, as greylisting does.
 type LastResort interface {
 	Check

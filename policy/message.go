@@ -8,7 +8,7 @@ import (
 // Message is the content of a transaction as far as a policy looks at it.
 type Message struct {
 	Head []byte // the header block: each line ends in CR LF; without the empty line behind it
-	Size int64  // octets of the whole content; 0 while it comes in
+	Size int64  // octets of the whole content; 0 for all checks but a Whole one
 	// FromDomain is the domain of the author, lower case, A-labels; "" where there is not exactly one.
 	FromDomain string
 }

@@ -14,7 +14,7 @@ type Run struct {
 	cancel context.CancelFunc
 	view   View
 	tasks  []*task // in the order they were started
-	stream *stream // the content under way, for the checks that read it
+	stream *stream // the content under way; nil before its header is there
 }
 
 // Begin starts a run at StageConnect. Close ends it.
@@ -105,10 +105,10 @@ func (r *Run) Data(m *Message, rcpt Mailbox) Decision {
 	if len(r.policy.Slots) == 0 && len(r.policy.Rules) == 0 {
 		return Decision{}
 	}
-	r.dropStage(StageRcpt)
-	r.view.Recipient, r.view.Message = Mailbox{}, m
+	r.Content(m) // unless it was called with the header
+	r.view.Message = r.stream.message(m)
 	r.endContent(nil)
-	r.start(StageData, not(reads))
+	r.start(StageData, whole)
 	r.view.Recipient = rcpt
 	return r.judge(StageData)
 }
@@ -217,7 +217,7 @@ func (r *Run) dropStage(s Stage) {
 	r.tasks = slices.DeleteFunc(slices.Clone(r.tasks), func(t *task) bool { return t.stage == s })
 }
 
-// all, not, lastResort and reads say which checks of a stage are meant.
+// all, not, lastResort, reads and whole say which checks of a stage are meant.
 func all(*Slot) bool { return true }
 
 func not(f func(*Slot) bool) func(*Slot) bool { return func(s *Slot) bool { return !f(s) } }
@@ -225,3 +225,5 @@ func not(f func(*Slot) bool) func(*Slot) bool { return func(s *Slot) bool { retu
 func lastResort(s *Slot) bool { _, ok := s.Check.(LastResort); return ok }
 
 func reads(s *Slot) bool { _, ok := s.Check.(Reader); return ok }
+
+func whole(s *Slot) bool { _, ok := s.Check.(Whole); return ok }

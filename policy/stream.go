@@ -1,59 +1,80 @@
 package policy
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"time"
 )
 
-// stream hands the content of a transaction to the checks that read it, while it comes in.
+// stream is the content of a transaction while it comes in, and the checks that look at it meanwhile.
 type stream struct {
-	pipes  []*io.PipeWriter
-	tasks  []*task
-	cancel []context.CancelFunc
+	head    []byte           // ours: a check that overran may still read it when the message is gone
+	readers []*io.PipeWriter // of the checks that read the content
+	tasks   []*task          // all that were started with the header
+	cancel  []context.CancelFunc
 }
 
 var errAborted = errors.New("the content did not come whole")
 
-// Content starts the checks that read the content, and returns where it is to be written to; nil where no check reads it. What is
-// written is read before Write returns, so the slice may be used again. Data or Reset ends it.
+// Content starts the checks of StageData, but for those that want the message whole; it is called when the header is whole. What it
+// returns is where the content is to be written to from its first octet on; nil where no check reads it. What is written is read before
+// Write returns, so the slice may be used again. Data or Reset ends it.
 func (r *Run) Content(head *Message) io.Writer {
-	for i := range r.policy.Slots {
-		s := &r.policy.Slots[i]
-		if min(s.Mode, r.policy.Mode) == Off || !reads(s) {
-			continue
-		}
-		if r.stream == nil {
-			r.stream = &stream{}
-		}
-		r.stream.add(r, s, head)
+	if r.stream != nil || len(r.policy.Slots) == 0 {
+		return nil
 	}
-	if r.stream == nil {
+	r.dropStage(StageRcpt)
+	r.stream = &stream{head: bytes.Clone(head.Head)}
+	v := r.view
+	v.Recipient, v.Message, v.Time = Mailbox{}, r.stream.message(head), time.Now()
+	r.stream.start(r, v)
+	if len(r.stream.readers) == 0 {
 		return nil
 	}
 	return r.stream
 }
 
-// add starts one check. Its budget begins with the end of the content.
-func (st *stream) add(r *Run, s *Slot, head *Message) {
-	t := newTask(s, StageData)
-	rd, wr := io.Pipe()
-	ctx, cancel := context.WithCancel(r.ctx)
-	v := r.view
-	v.Message, v.Content, v.Time = head, rd, time.Now()
-	r.tasks = append(r.tasks, t)
-	st.pipes, st.tasks, st.cancel = append(st.pipes, wr), append(st.tasks, t), append(st.cancel, cancel)
-	go func() {
-		defer cancel()
-		defer rd.Close() // what is still written goes nowhere
-		t.run(ctx, v, nil)
-	}()
+// message is m with a header that stays.
+func (st *stream) message(m *Message) *Message {
+	if st == nil {
+		return m
+	}
+	return &Message{Head: st.head, Size: m.Size, FromDomain: m.FromDomain}
+}
+
+// start starts the checks. The budget of each begins with the end of the content.
+func (st *stream) start(r *Run, v View) {
+	for i := range r.policy.Slots {
+		s := &r.policy.Slots[i]
+		if s.Check.Stage() == StageData && min(s.Mode, r.policy.Mode) != Off && !whole(s) {
+			st.tasks = append(st.tasks, newTask(s, StageData))
+		}
+	}
+	r.tasks = slices.Clip(append(r.tasks, st.tasks...))
+	all := r.tasks
+	for _, t := range st.tasks {
+		ctx, cancel := context.WithCancel(r.ctx)
+		st.cancel = append(st.cancel, cancel)
+		v, end := v, func() {}
+		if reads(t.slot) {
+			rd, wr := io.Pipe()
+			st.readers = append(st.readers, wr)
+			v.Content, end = rd, func() { rd.Close() } // what is still written goes nowhere
+		}
+		go func() {
+			defer cancel()
+			defer end()
+			t.run(ctx, v, all)
+		}()
+	}
 }
 
 // Write gives content to every check that still reads.
 func (st *stream) Write(p []byte) (int, error) {
-	for _, w := range st.pipes {
+	for _, w := range st.readers {
 		w.Write(p)
 	}
 	return len(p), nil
@@ -66,11 +87,16 @@ func (r *Run) endContent(err error) {
 		return
 	}
 	r.stream = nil
-	for i, w := range st.pipes {
+	for _, w := range st.readers {
 		w.CloseWithError(err) // nil is io.EOF
-		t, cancel := st.tasks[i], st.cancel[i]
+	}
+	for i, t := range st.tasks {
+		cancel := st.cancel[i]
 		if err != nil {
 			cancel()
+			continue
+		}
+		if t.isDone() {
 			continue
 		}
 		t.timer = time.AfterFunc(r.policy.budget(), func() {

@@ -15,7 +15,7 @@ type task struct {
 	started time.Time
 	done    chan struct{}   // closed when finding is set
 	expired <-chan struct{} // closed at the end of its budget; nil where timer keeps it
-	timer   *time.Timer     // of a check that reads the content: runs from the end of the content on
+	timer   *time.Timer     // of a check that was started with the header: runs from the end of the content on
 	once    sync.Once
 	finding Finding
 }

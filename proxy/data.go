@@ -37,14 +37,18 @@ func (s *session) data([]byte) {
 	}
 }
 
-// openSpool makes the spool of the transaction, and lets the checks that read the content read it as it comes.
+// openSpool makes the spool of the transaction, and lets the checks of the content begin when its header is there.
 func (s *session) openSpool() *spool {
-	sp := newSpool(&s.srv.memory, &s.set.Limits, s.maxSize())
-	sp.begin = func(head []byte) io.Writer {
-		return s.run.Content(&policy.Message{Head: head, FromDomain: author(head)})
+	t := s.tx
+	t.spool = newSpool(&s.srv.memory, &s.set.Limits, s.maxSize())
+	t.spool.begin = func(head []byte) io.Writer {
+		t.author = author(head)
+		if t.badHead = s.badHeader(head); t.badHead.Code != 0 {
+			return nil
+		}
+		return s.run.Content(&policy.Message{Head: head, FromDomain: t.author})
 	}
-	s.tx.spool = sp
-	return sp
+	return t.spool
 }
 
 // noContent says whether no content can be taken in this transaction, and the reply that says so.
@@ -174,12 +178,11 @@ func (s *session) deliver(f smtp.Faults) {
 		s.refuseContent(r, "protocol")
 		return
 	}
-	head := t.spool.head()
-	msg := &policy.Message{Head: head, Size: t.spool.size, FromDomain: author(head)}
-	if r := s.badHeader(msg.Head); r.Code != 0 {
-		s.refuseContent(r, "protocol")
+	if t.badHead.Code != 0 {
+		s.refuseContent(t.badHead, "protocol")
 		return
 	}
+	msg := &policy.Message{Head: t.spool.head(), Size: t.spool.size, FromDomain: t.author}
 	d := s.run.Data(msg, t.first)
 	for i := range t.rcpts {
 		if t.rcpts[i].taken {

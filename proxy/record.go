@@ -39,7 +39,7 @@ func (s *session) endTransaction(end policy.End, note string) {
 		rec.Size = sp.size
 		m := &policy.Message{Head: sp.head()}
 		rec.MessageID, rec.FromDomain, rec.ListID = identify(m)
-		rec.Author = author(m.Head)
+		rec.Author = t.author
 		if f, ok := m.Field("subject"); ok && s.set.Subject {
 			rec.Subject = excerpt(f)
 		}

@@ -25,8 +25,10 @@ type transaction struct {
 	note    string           // for the record
 	spool   *spool
 	chunks  *chunking
-	dotted  bool // a line of the content may start with a dot
-	unknown bool // what the backend did with the content is not known
+	badHead smtp.Reply // the refusal of the header, once that is whole
+	author  string     // the domain of the message's author, likewise
+	dotted  bool       // a line of the content may start with a dot
+	unknown bool       // what the backend did with the content is not known
 }
 
 // recipient is one RCPT of a transaction.

@@ -127,7 +127,7 @@ func (c *Check) Run(ctx context.Context, v policy.View) policy.Finding {
 		return permError(err)
 	}
 	e := &evaluation{records: newRecords(c.dns)}
-	e.records.prepare(ctx, authors)
+	e.records.prepare(ctx, authors, claims(v))
 	e.proofs = gather(v) // not before: it may have to wait for the key of a signature
 	var worst result
 	var facts []policy.Fact
@@ -164,6 +164,35 @@ func authorDomains(m *policy.Message) ([]string, error) {
 		return nil, errors.New("the From field names authors of too many domains")
 	}
 	return domains, nil
+}
+
+// maxClaims bounds the signatures that claims looks at.
+const maxClaims = 5
+
+// claims are the domains that SPF and DKIM may come to prove, in A-labels: that of the reverse-path, and those that sign.
+func claims(v policy.View) []string {
+	var domains []string
+	add := func(domain string) {
+		if name, ok := asciiName(domain); ok {
+			domains = append(domains, name)
+		}
+	}
+	add(v.Sender.Domain)
+	signatures := 0
+	for f := range policy.Fields(v.Message.Head) {
+		if !f.Is("dkim-signature") {
+			continue
+		}
+		if signatures++; signatures > maxClaims {
+			break
+		}
+		for tag := range strings.SplitSeq(string(f.Body()), ";") {
+			if key, value, _ := strings.Cut(tag, "="); strings.TrimSpace(key) == "d" {
+				add(strings.TrimSpace(value))
+			}
+		}
+	}
+	return domains
 }
 
 // gravity orders the outcomes by how much is to be feared: with several authors, one that is proved excuses none that is not, and what

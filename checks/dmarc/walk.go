@@ -23,18 +23,35 @@ type answer struct {
 
 func newRecords(dns Resolver) *records { return &records{dns: dns, seen: map[string]answer{}} }
 
-// prepare asks for the records of the authors' policies. They are at hand then when what spf and dkim found is.
-func (r *records) prepare(ctx context.Context, authors []string) {
+// prepare asks for all records that a judgement of the authors is likely to need, those of one author at once: they are at hand then when
+// what spf and dkim found is. claimed are the domains that these two may prove.
+func (r *records) prepare(ctx context.Context, authors, claimed []string) {
 	for _, domain := range authors {
+		names := steps(domain)
+		for _, other := range claimed {
+			if akin(domain, other) {
+				names = append(names, steps(other)...)
+			}
+		}
 		bounded, cancel := context.WithTimeout(ctx, dnsBudget)
-		_, _ = r.policyRecord(bounded, domain) // an error is kept, and told in its place
+		r.warm(bounded, names) // an error is kept, and told in its place
 		cancel()
 	}
 }
 
+// akin says whether two domains may be of one organization, by their last two labels.
+func akin(a, b string) bool {
+	top := a
+	for strings.Count(top, ".") > 1 {
+		_, top, _ = strings.Cut(top, ".")
+	}
+	return isUnder(b, top) || b == top
+}
+
 // warm asks for the records of names at once, if they are not known, so that a walk over them takes the time of one look-up.
 func (r *records) warm(ctx context.Context, names []string) {
-	names = slices.DeleteFunc(slices.Clone(names), func(name string) bool { _, known := r.seen[name]; return known })
+	names = slices.Compact(slices.Sorted(slices.Values(names)))
+	names = slices.DeleteFunc(names, func(name string) bool { _, known := r.seen[name]; return known })
 	txts, errs := make([][]string, len(names)), make([]error, len(names))
 	var wg sync.WaitGroup
 	for i, name := range names {

@@ -57,6 +57,9 @@ func (*Check) Name() string { return "size" }
 // Stage is data: what SIZE announced is no more than a promise.
 func (*Check) Stage() policy.Stage { return policy.StageData }
 
+// WantsWhole marks a check that looks at the size.
+func (*Check) WantsWhole() {}
+
 // Run compares the size of the message with the limit.
 func (c *Check) Run(_ context.Context, v policy.View) policy.Finding {
 	size := v.Message.Size
