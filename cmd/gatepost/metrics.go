@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"gatepost/checks/dnsbl"
 	"gatepost/greylist"
@@ -55,7 +56,8 @@ func newMetrics(d *daemon) *metrics {
 			Help: "1 if the config was last read without an error."}),
 	}
 	m.reload.Set(1)
-	m.registry.MustRegister(m.recipients, m.results, m.would, m.replies, m.checkTime, m.took, m.reload, &gauges{d})
+	m.registry.MustRegister(m.recipients, m.results, m.would, m.replies, m.checkTime, m.took, m.reload, &gauges{d},
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})) // goroutines, memory, descriptors
 	return m
 }
 

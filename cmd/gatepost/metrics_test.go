@@ -40,6 +40,10 @@ func TestMetrics(t *testing.T) {
 		`gatepost_greylist_entries{state="known"} 0`,
 		`gatepost_recipients_total{by="dnsbl",verdict="rejected"} 1`,
 		`gatepost_would_act_total{action="reject",check="senderdomain"} 1`,
+		`go_goroutines `,
+		`process_open_fds `,
+		`process_max_fds `,
+		`process_resident_memory_bytes `,
 	} {
 		if !strings.Contains(page, "\n"+want) {
 			t.Errorf("not there: %s", want)
