@@ -1,8 +1,9 @@
 # The tests want Go, and for test and interop the Debian packages of internal/interop/setup.sh.
-FUZZ_SECONDS ?= 5
-FUZZ_TOTAL   ?= 180
+FUZZ_SECONDS ?= 10
+FUZZ_TOTAL   ?= 600
+SOAK         ?= 5m
 
-.PHONY: build test check unit fuzz interop clean
+.PHONY: build test check unit fuzz interop soak clean
 
 # build makes ./gatepost.
 build:
@@ -15,8 +16,8 @@ test:
 
 # check is what can be seen without running: vet, staticcheck, gofmt.
 check:
-	go vet -tags interop ./...
-	go tool staticcheck -tags interop ./...
+	go vet -tags interop,soak ./...
+	go tool staticcheck -tags interop,soak ./...
 	@unformatted=$$(gofmt -l $$(go list -f '{{.Dir}}' ./...)); \
 	[ -z "$$unformatted" ] || { echo "gofmt would change: $$unformatted"; exit 1; }
 
@@ -50,6 +51,10 @@ fuzz:
 interop:
 	go test -tags interop -count=1 -timeout 20m -v ./internal/interop/...
 	go test -tags interop -count=1 -timeout 10m ./greylist ./checks/ratelimit
+
+# soak lets good and bad clients at the binary for SOAK, while the mail server and the DNS behind it fail in turn.
+soak:
+	GATEPOST_SOAK=$(SOAK) go test -tags soak -count=1 -timeout 24h -v ./internal/soak
 
 # clean removes what the other targets made.
 clean:
