@@ -66,12 +66,8 @@ func (s segment) add(b []byte) segment {
 // has room: content grows by one byte at most for each byte of src, and by one more for what an earlier call held back.
 func (d *Decoder) Decode(dst, src []byte) (out []byte, used int, done bool) {
 	for used < len(src) && !done {
-		n := 0
-		if d.place == lineStart {
-			n = plainLines(src[used:])
-			dst = append(dst, src[used:used+n]...)
-		}
-		if n == 0 {
+		var n int
+		if dst, n = d.lines(dst, src[used:]); n == 0 {
 			dst, n, done = d.step(dst, src[used:])
 		}
 		used += n
@@ -83,14 +79,52 @@ func (d *Decoder) Decode(dst, src []byte) (out []byte, used int, done bool) {
 // Reset makes the decoder ready for the next message.
 func (d *Decoder) Reset() { *d = Decoder{} }
 
+// lines takes in the whole lines at the start of src that hold nothing odd; step does what it leaves.
+func (d *Decoder) lines(dst, src []byte) (out []byte, used int) {
+	if d.place != lineStart {
+		return dst, 0
+	}
+	dots := 0
+	if bytes.HasPrefix(src, []byte("..")) {
+		dots = 1 // the one that the sender added
+	}
+	plain := plainLines
+	if d.Faults.BareLF > 0 {
+		plain = plainLinesAmongBare
+	}
+	n := plain(src[dots:], dots > 0)
+	if n == 0 {
+		return dst, 0
+	}
+	d.Dotted = d.Dotted || dots > 0
+	return append(dst, src[dots:dots+n]...), dots + n
+}
+
 // plainLines is the length of the whole lines at the start of b that are content as they stand: each ends in CR LF, holds no other
-// CR or LF, and starts with neither a dot nor NUL.
-func plainLines(b []byte) int {
+// CR or LF, and starts with neither NUL nor a dot, which the first may where dotted is true.
+func plainLines(b []byte, dotted bool) int {
+	n, lines := 0, 0
+	for n < len(b) && b[n] != 0 && (b[n] != '.' || dotted && n == 0) {
+		cr := bytes.IndexByte(b[n:], '\r')
+		if cr < 0 || n+cr+1 == len(b) || b[n+cr+1] != '\n' {
+			break
+		}
+		n += cr + len("\r\n")
+		lines++
+	}
+	if bytes.Count(b[:n], []byte{'\n'}) != lines { // counting all is far cheaper than a second search in each line
+		return plainLinesAmongBare(b, dotted)
+	}
+	return n
+}
+
+// plainLinesAmongBare is plainLines where LF without CR may be frequent.
+func plainLinesAmongBare(b []byte, dotted bool) int {
 	n := 0
 	for {
 		line := b[n:]
 		lf := bytes.IndexByte(line, '\n')
-		if lf < 1 || line[lf-1] != '\r' || line[0] == '.' || line[0] == 0 || bytes.IndexByte(line[:lf-1], '\r') >= 0 {
+		if lf < 1 || line[lf-1] != '\r' || line[0] == 0 || line[0] == '.' && (n > 0 || !dotted) || bytes.IndexByte(line[:lf-1], '\r') >= 0 {
 			return n
 		}
 		n += lf + 1

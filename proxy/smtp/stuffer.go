@@ -17,28 +17,24 @@ func (s *Stuffer) Split(dst [][]byte, src []byte) [][]byte {
 	if len(src) == 0 {
 		return dst
 	}
-	from, at := 0, 0 // at: the start of a line
-	if s.some && s.tail[1] != '\n' {
-		at = nextLine(src, 0)
-	}
-	for at < len(src) {
-		if src[at] == '.' {
+	from := 0
+	for at := nextDot(src, 0); at < len(src); at = nextDot(src, at+1) {
+		if at > 0 && src[at-1] == '\n' || at == 0 && (!s.some || s.tail[1] == '\n') {
 			dst = append(dst, src[from:at+1])
 			from = at
 		}
-		at = nextLine(src, at)
 	}
 	s.remember(src)
 	return append(dst, src[from:])
 }
 
-// nextLine is the place behind the next LF in b from at on; len(b) where there is none.
-func nextLine(b []byte, at int) int {
-	lf := bytes.IndexByte(b[at:], '\n')
-	if lf < 0 {
+// nextDot is the place of the next dot in b from at on; len(b) where there is none. Most content has fewer dots than lines.
+func nextDot(b []byte, at int) int {
+	dot := bytes.IndexByte(b[at:], '.')
+	if dot < 0 {
 		return len(b)
 	}
-	return at + lf + 1
+	return at + dot
 }
 
 // remember keeps the last two bytes of what was sent.
