@@ -53,10 +53,10 @@ func ecsOutcome(r *policy.Record) string {
 
 // escape writes what is not printable in JSON as \u (RFC 8259 section 7). It stands in strings alone, but for the line end.
 func escape(text []byte) []byte {
-	printable := func(r rune) bool { return r == '\n' || unicode.IsPrint(r) }
-	if bytes.IndexFunc(text, func(r rune) bool { return !printable(r) }) < 0 {
+	if isPlain(text) {
 		return text
 	}
+	printable := func(r rune) bool { return r == '\n' || unicode.IsPrint(r) }
 	var b bytes.Buffer
 	for len(text) > 0 {
 		r, n := utf8.DecodeRune(text)
@@ -71,4 +71,14 @@ func escape(text []byte) []byte {
 		text = text[n:]
 	}
 	return b.Bytes()
+}
+
+// isPlain says that text is printable ASCII in lines, as most is.
+func isPlain(text []byte) bool {
+	for _, c := range text {
+		if (c < ' ' || c > '~') && c != '\n' {
+			return false
+		}
+	}
+	return true
 }
