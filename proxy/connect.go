@@ -47,6 +47,7 @@ func (s *session) connect() bool {
 	if d := s.run.Connect(s.lis.Early); d.Done >= policy.Defer {
 		s.last = refusal{by: d.By, where: d.Where}
 		s.hangUp(atConnect(d))
+		s.linger = early // who waits for the banner sends nothing that could reset the connection under it
 		s.flush()
 		return false
 	}
