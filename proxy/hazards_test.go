@@ -2,9 +2,12 @@ package proxy_test
 
 import (
 	"io"
+	"net"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"gatepost/internal/mailsink"
@@ -118,4 +121,46 @@ func TestHeaderTime(t *testing.T) {
 			}
 		})
 	}
+}
+
+// exhausted is a listener that has no descriptor for a while.
+type exhausted struct {
+	until time.Time
+	tries int
+	conn  net.Conn // comes then
+	end   chan struct{}
+}
+
+func (e *exhausted) Accept() (net.Conn, error) {
+	e.tries++
+	if time.Now().Before(e.until) {
+		return nil, &net.OpError{Op: "accept", Err: syscall.EMFILE}
+	}
+	if c := e.conn; c != nil {
+		e.conn = nil
+		return c, nil
+	}
+	<-e.end
+	return nil, net.ErrClosed
+}
+
+func (e *exhausted) Close() error   { close(e.end); return nil }
+func (e *exhausted) Addr() net.Addr { return &net.TCPAddr{} }
+
+// TestAcceptFails: where accept has no descriptor left it is tried again, now and then, and the listener lives (hazard 76).
+func TestAcceptFails(t *testing.T) {
+	s := behind(t, backend.Settings{})
+	synctest.Test(t, func(t *testing.T) {
+		p := newServer(fresh(s))
+		ours, theirs := net.Pipe()
+		ln := &exhausted{until: time.Now().Add(time.Minute), conn: theirs, end: make(chan struct{})}
+		go func() { p.server.Serve(ln, listenerPlain()); close(p.done) }()
+		c := newClient(t, ours)
+		c.want("220 ")
+		c.quit()
+		p.stop()
+		if ln.tries < 30 || ln.tries > 100 {
+			t.Errorf("%d tries in a minute", ln.tries)
+		}
+	})
 }

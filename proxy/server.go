@@ -28,13 +28,14 @@ type Server struct {
 	listeners map[net.Listener]struct{}
 	sessions  map[*session]struct{}
 	clients   map[netip.Prefix]int
+	files     descriptors
 	running   sync.WaitGroup
 }
 
 // New makes a Server. record is called for each transaction, from many goroutines, and must not block.
 func New(settings *Settings, record func(*policy.Record), log *slog.Logger) *Server {
 	s := &Server{record: record, log: log, listeners: map[net.Listener]struct{}{},
-		sessions: map[*session]struct{}{}, clients: map[netip.Prefix]int{}}
+		sessions: map[*session]struct{}{}, clients: map[netip.Prefix]int{}, files: newDescriptors()}
 	s.Swap(settings)
 	return s
 }
@@ -115,11 +116,15 @@ func (s *Server) ServeConn(c net.Conn, l *Listener) {
 	ss.serve()
 }
 
-// enter counts a session in; false where the server is full or closing.
+// enter counts a session in; false where the server is full or closing, or descriptors are few.
 func (s *Server) enter(ss *session) bool {
+	few := s.files.few(ss.raw)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closing.Load() || len(s.sessions) >= ss.set.Limits.Connections {
+	if few && s.files.tell(time.Now()) {
+		s.log.Warn("file descriptors are few; new connections are turned away", "at", s.files.most)
+	}
+	if few || s.closing.Load() || len(s.sessions) >= ss.set.Limits.Connections {
 		s.refused.Add(1)
 		return false
 	}
