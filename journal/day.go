@@ -135,7 +135,7 @@ func (d dayFile) read(ctx context.Context, f func(*sql.DB) error) error {
 }
 
 func (d dayFile) readAs(ctx context.Context, how string, f func(*sql.DB) error) error {
-	db, err := sql.Open("sqlite", dsn(d.path(), "mode=ro&_pragma=busy_timeout(5000)&_pragma=cache_size(-16384)"+how))
+	db, err := sql.Open("sqlite", dsn(d.path(), "mode=ro&_pragma=busy_timeout(5000)&_pragma=cache_size(-4096)"+how))
 	if err != nil {
 		return err
 	}

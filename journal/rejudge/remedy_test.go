@@ -3,6 +3,7 @@ package rejudge
 import (
 	"fmt"
 	"net/netip"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -138,6 +139,40 @@ func TestTally(t *testing.T) {
 	if n, more := many.Names(); n != tallyNames || !more || many.Sum() != tallyNames+10 {
 		t.Errorf("got %d %v, %d in all: names that a stranger makes up are bounded", n, more, many.Sum())
 	}
+}
+
+// TestSummaryMemory: what a stream of recipients leaves in memory is the same behind a tenth of them and behind all, though every
+// sender and list has another name.
+func TestSummaryMemory(t *testing.T) {
+	const n = 200_000
+	var s Summary
+	r, _ := record(policy.Accepted, "")
+	outcomes := []Outcome{{Kind: Changed, Was: policy.Accepted, Is: policy.Rejected, By: "spf"}, {Kind: Undecidable, Was: policy.Rejected, Missing: []string{"dkim", "dmarc"}},
+		{Kind: Changed, Was: policy.Rejected, Is: policy.Accepted, By: "dnsbl"}, {}}
+	var early uint64
+	begin := heap()
+	for i := range n {
+		sender := fmt.Sprintf("bounce-%d@shop%d.example", i, i)
+		r.Sender, r.ListID = &sender, fmt.Sprintf("%0500d <news%d.shop.example>", i, i)
+		s.Add(r, outcomes[i%len(outcomes)])
+		if i == n/10 {
+			early = heap()
+		}
+	}
+	if late := heap(); late > early+64<<10 || late > begin+4<<20 {
+		t.Errorf("%d octets at the begin, %d behind %d recipients, %d behind %d", begin, early, n/10, late, n)
+	}
+	if s.Total != n || len(s.Groups()) != 3 {
+		t.Errorf("%d recipients in %d groups", s.Total, len(s.Groups()))
+	}
+}
+
+// heap is how many octets are in use.
+func heap() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }
 
 func TestWatch(t *testing.T) {

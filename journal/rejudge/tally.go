@@ -3,6 +3,7 @@ package rejudge
 import (
 	"cmp"
 	"slices"
+	"strings"
 )
 
 // tallyNames bounds the names that one Tally tells apart. A stranger can make up as many sender domains as it likes.
@@ -28,11 +29,15 @@ func (t *Tally) Add(name string) {
 	if t.counts == nil {
 		t.counts = map[string]int{}
 	}
-	if _, known := t.counts[name]; known || len(t.counts) < tallyNames {
+	_, known := t.counts[name]
+	switch {
+	case known:
 		t.counts[name]++
-		return
+	case len(t.counts) < tallyNames:
+		t.counts[strings.Clone(name)] = 1 // a name may be a part of a long text
+	default:
+		t.rest++
 	}
-	t.rest++
 }
 
 // Names is how many different names came; more says that there may be more than that.
