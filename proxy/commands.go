@@ -59,7 +59,7 @@ func (s *session) command(line []byte) {
 	s.verb = verb
 	if s.refusedDT {
 		if verb == smtp.Unknown || err != nil { // content that was sent although DATA was refused
-			s.fault("pipelining")
+			s.outOfTurn(smtp.Data, line)
 			s.hangUp(replyTurn)
 			return
 		}
@@ -136,9 +136,19 @@ func (s *session) inTurn() bool {
 	if s.r.Buffered() == 0 {
 		return true
 	}
-	s.fault("pipelining")
+	s.outOfTurn(s.verb, s.r.Peek(outOfTurnShown))
 	s.hangUp(replyTurn)
 	return false
+}
+
+// outOfTurnShown is how many octets are logged of what came out of turn.
+const outOfTurnShown = 64
+
+// outOfTurn notes that the sender did not wait for the reply to a command, and what it sent instead.
+func (s *session) outOfTurn(behind smtp.Verb, sent []byte) {
+	s.fault("pipelining")
+	quoted := strconv.QuoteToASCII(string(sent[:min(len(sent), outOfTurnShown)]))
+	s.srv.log.Info("the sender talks out of turn", "ref", s.ref(), "client", s.client.Addr(), "behind", behind, "sent", quoted[1:len(quoted)-1])
 }
 
 // hello answers HELO and EHLO (RFC 5321 section 4.1.1.1), which also reset.

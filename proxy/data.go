@@ -68,7 +68,7 @@ func (s *session) noContent() (smtp.Reply, bool) {
 // the same packet ends the session, and so does the first line that is no command.
 func (s *session) refuseData(r smtp.Reply) {
 	if s.r.Buffered() > 0 {
-		s.fault("pipelining")
+		s.outOfTurn(s.verb, s.r.Peek(outOfTurnShown))
 		s.refuse(r)
 		s.closing = true
 		return

@@ -1,9 +1,12 @@
 package proxy_test
 
 import (
+	"bytes"
 	"io"
+	"log/slog"
 	"net"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -11,6 +14,8 @@ import (
 	"time"
 
 	"gatepost/internal/mailsink"
+	"gatepost/policy"
+	"gatepost/proxy"
 	"gatepost/proxy/backend"
 )
 
@@ -163,4 +168,35 @@ func TestAcceptFails(t *testing.T) {
 			t.Errorf("%d tries in a minute", ln.tries)
 		}
 	})
+}
+
+// TestOutOfTurnIsLogged: the first 64 octets of what came where nothing may come are in the log, without a control character (hazard 12).
+func TestOutOfTurnIsLogged(t *testing.T) {
+	settings, _ := withTLS(t)
+	const hello, mail = "EHLO client.example\r\n", "MAIL FROM:<a@client.example>\r\nRCPT TO:<amy@example.com>\r\n"
+	for _, test := range []struct{ name, sent, behind, log string }{
+		{"EHLO", hello + "NOOP \x1b[31m\u202e\r\n", "EHLO", `NOOP \x1b[31m\u202e\r\n`},
+		{"STARTTLS", hello + "|STARTTLS\r\n\x16\x03\x01" + strings.Repeat("y", 100), "STARTTLS", `\x16\x03\x01` + strings.Repeat("y", 61)},
+		{"DATA", hello + "|" + mail + "DATA\r\nSubject: x\r\n.\r\n", "DATA", `Subject: x\r\n.\r\n`},
+		{"DATA, refused", hello + "|DATA\r\nSubject: x\r\n", "DATA", `Subject: x\r\n`},
+		{"DATA, refused before", hello + "|DATA\r\n|Subject: \xff\r\n", "DATA", `Subject: \xff`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var log bytes.Buffer
+			server := proxy.New(settings, func(*policy.Record) {}, slog.New(slog.NewTextHandler(&log, nil)))
+			ours, theirs := net.Pipe()
+			go server.ServeConn(theirs, listenerPlain())
+			c := newClient(t, ours)
+			c.want("220 ")
+			for part := range strings.SplitSeq(test.sent, "|") {
+				go io.WriteString(c.conn, part)
+				c.reply()
+			}
+			io.Copy(io.Discard, c.in)
+			want := "behind=" + test.behind + " sent=" + strconv.Quote(test.log)
+			if got := strings.ReplaceAll(log.String(), "sent="+test.log+"\n", "sent="+strconv.Quote(test.log)+"\n"); !strings.Contains(got, want+"\n") {
+				t.Errorf("%s, want %s", log.String(), want)
+			}
+		})
+	}
 }

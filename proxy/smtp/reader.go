@@ -137,6 +137,12 @@ func (r *Reader) skip() bool {
 // Buffered is how many bytes have been read from the source and not been returned yet.
 func (r *Reader) Buffered() int { return r.end - r.start }
 
+// Peek returns at most n octets of what is buffered, and leaves them there. The slice is valid until the next call on the Reader.
+func (r *Reader) Peek(n int) []byte {
+	b := r.bytes()
+	return b[:min(n, len(b))]
+}
+
 // HasLine says whether Line would return without reading from the source. It knows no limit: a line that is too long
 // but not complete is none.
 func (r *Reader) HasLine() bool {
