@@ -12,7 +12,8 @@ import (
 	"gatepost/config"
 )
 
-// certificate is our certificate, loaded anew when its files change. One that is broken does not replace the one in use.
+// certificate is our certificate, loaded anew when its files change. One that is broken, or has expired, does not replace one that is
+// good.
 type certificate struct {
 	files   config.TLS
 	log     *slog.Logger
@@ -20,25 +21,29 @@ type certificate struct {
 	seen    [2]time.Time // change times of the files, as last loaded
 }
 
-// loadCertificate loads the files; nil without an error where the config names none.
-func loadCertificate(files *config.TLS, log *slog.Logger) (*certificate, error) {
+// loadCertificate loads the files; nil without an error where the config names none. old is the certificate in use, nil for none.
+func loadCertificate(files *config.TLS, old *certificate, log *slog.Logger) (*certificate, error) {
 	if files == nil {
 		return nil, nil
 	}
 	c := &certificate{files: *files, log: log}
-	if err := c.load(); err != nil {
+	if err := c.load(old); err != nil {
 		return nil, err
 	}
 	return c, nil
 }
 
-func (c *certificate) load() error {
+// load loads the files, unless what they hold is worse than what is in use.
+func (c *certificate) load(old *certificate) error {
 	c.seen = c.changed()
 	pair, err := tls.LoadX509KeyPair(c.files.Certificate, c.files.Key)
 	if err != nil {
 		return fmt.Errorf("tls: load certificate %s with key %s: %w", c.files.Certificate, c.files.Key, err)
 	}
-	if time.Now().After(pair.Leaf.NotAfter) {
+	if now := time.Now(); now.After(pair.Leaf.NotAfter) {
+		if old != nil && now.Before(old.expires()) {
+			return fmt.Errorf("tls: certificate %s has expired, on %s", c.files.Certificate, pair.Leaf.NotAfter.Format(time.RFC3339))
+		}
 		c.log.Warn("the certificate has expired", "file", c.files.Certificate, "expired", pair.Leaf.NotAfter)
 	}
 	c.current.Store(&pair)
@@ -59,7 +64,7 @@ func (c *certificate) reload() {
 	if c.changed() == c.seen {
 		return
 	}
-	if err := c.load(); err != nil {
+	if err := c.load(c); err != nil {
 		c.log.Error("the certificate was not loaded anew; the old one stays in use", "error", err)
 		return
 	}

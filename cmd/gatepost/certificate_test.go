@@ -3,10 +3,13 @@ package main
 import (
 	"bytes"
 	"crypto/tls"
+	"crypto/x509"
+	"fmt"
 	"log/slog"
 	"net"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,7 +27,7 @@ func TestCertificateReload(t *testing.T) {
 	}
 	renew(time.Now())
 	var log bytes.Buffer
-	c, err := loadCertificate(&config.TLS{Certificate: st.file("cert.pem"), Key: st.file("key.pem")}, slog.New(slog.NewTextHandler(&log, nil)))
+	c, err := loadCertificate(&config.TLS{Certificate: st.file("cert.pem"), Key: st.file("key.pem")}, nil, slog.New(slog.NewTextHandler(&log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +54,118 @@ func TestCertificateReload(t *testing.T) {
 	if !strings.Contains(log.String(), "level=ERROR") {
 		t.Errorf("a broken file was not told: %s", log.String())
 	}
+	log.Reset()
+	renew(time.Now().AddDate(-1, 0, 0))
+	touch(t, st.file("cert.pem"), 3*time.Second)
+	c.reload()
+	if handshake(t, c) != second {
+		t.Error("an expired certificate replaced the one in use, which is good")
+	}
+	if !strings.Contains(log.String(), "level=ERROR") || !strings.Contains(log.String(), "has expired") {
+		t.Errorf("an expired certificate was not told: %s", log.String())
+	}
 }
+
+// TestCertificateExpired: at the start there is no better one; and where the one in use has expired too, the next is taken as it is.
+// A config that is read anew does not bring an expired one in the place of one that is good (hazard 70).
+func TestCertificateExpired(t *testing.T) {
+	st := &stage{dir: t.TempDir()}
+	renew := func(at time.Time) {
+		t.Helper()
+		if err := st.makeCertificate(at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lines := fmt.Sprintf("[policy]\nchecks = []\n[tls]\ncertificate = %q\nkey = %q\n", st.file("cert.pem"), st.file("key.pem"))
+	renew(time.Now().AddDate(-1, 0, 0))
+	d := applied(t, lines)
+	first := handshake(t, d.cert)
+	renew(time.Now().AddDate(-1, 0, 1))
+	apply(t, d, lines)
+	if handshake(t, d.cert) == first {
+		t.Error("of two that have expired, the older stays")
+	}
+	renew(time.Now())
+	apply(t, d, lines)
+	good := handshake(t, d.cert)
+	renew(time.Now().AddDate(-1, 0, 0))
+	if err := d.apply(parseLines(t, lines)); err == nil || !strings.Contains(err.Error(), "has expired") {
+		t.Errorf("a config with an expired certificate: %v", err)
+	}
+	if handshake(t, d.cert) != good {
+		t.Error("it replaced the one in use, which is good")
+	}
+}
+
+// TestHandshakesWhileReloading has 500 handshakes under way while the files are broken, expired, gone and at last renewed; behind each
+// change a part of them goes on. Each ends well, and with a certificate that is good (hazard 70).
+func TestHandshakesWhileReloading(t *testing.T) {
+	st := &stage{dir: t.TempDir()}
+	if err := st.makeCertificate(time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	log := slog.New(slog.DiscardHandler)
+	c, err := loadCertificate(&config.TLS{Certificate: st.file("cert.pem"), Key: st.file("key.pem")}, nil, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	trust := func() { roots.AddCert(c.current.Load().Leaf) }
+	trust()
+	var waiting sync.WaitGroup
+	on, ends := [4]chan struct{}{}, make(chan error)
+	for i := range on {
+		on[i] = make(chan struct{})
+	}
+	for i := range 500 {
+		here, there := net.Pipe()
+		waiting.Add(1)
+		go func() { ends <- tls.Server(there, c.config()).Handshake() }()
+		go func() {
+			defer here.Close()
+			conn := &held{Conn: here, at: i % 2, waiting: waiting.Done, on: on[i/125]}
+			ends <- tls.Client(conn, &tls.Config{RootCAs: roots, ServerName: demoHost}).Handshake()
+		}()
+	}
+	waiting.Wait()
+	for i, spoil := range []func() error{
+		func() error { return os.WriteFile(st.file("cert.pem"), nil, 0o600) },
+		func() error { return st.makeCertificate(time.Now().AddDate(-1, 0, 0)) },
+		func() error { return os.Remove(st.file("key.pem")) },
+		func() error { return st.makeCertificate(time.Now()) },
+	} { // as many as on has
+		if err := spoil(); err != nil {
+			t.Fatal(err)
+		}
+		touch(t, st.file("cert.pem"), time.Duration(i+1)*time.Second)
+		c.reload()
+		trust()
+		close(on[i])
+		for range 2 * 500 / len(on) {
+			if err := <-ends; err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+// held is the client's end of a handshake that waits: before its first octet, or behind its first message.
+type held struct {
+	net.Conn
+	at      int // 0: before the first write; 1: before the first read
+	waiting func()
+	on      chan struct{}
+	once    sync.Once
+}
+
+func (h *held) wait(at int) {
+	if at == h.at {
+		h.once.Do(func() { h.waiting(); <-h.on })
+	}
+}
+
+func (h *held) Write(b []byte) (int, error) { h.wait(0); return h.Conn.Write(b) }
+func (h *held) Read(b []byte) (int, error)  { h.wait(1); return h.Conn.Read(b) }
 
 // touch gives a file a change time apart from that of the one before.
 func touch(t *testing.T, file string, ahead time.Duration) {

@@ -24,7 +24,7 @@ func checkCertificate(r *report, c *config.Config, now time.Time) {
 		r.warn("tls", "name a certificate and its key in [tls]", "no certificate: senders cannot use STARTTLS, and mail comes in clear")
 		return
 	}
-	cert, err := loadCertificate(c.TLS, slog.New(slog.DiscardHandler))
+	cert, err := loadCertificate(c.TLS, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		r.fail("tls", "both files must be PEM, readable by this user, and belong together", "%v", err)
 		return

@@ -17,7 +17,7 @@ func TestTLSKept(t *testing.T) {
 	if err := st.makeCertificate(time.Now()); err != nil {
 		t.Fatal(err)
 	}
-	c, err := loadCertificate(&config.TLS{Certificate: st.file("cert.pem"), Key: st.file("key.pem")}, slog.New(slog.DiscardHandler))
+	c, err := loadCertificate(&config.TLS{Certificate: st.file("cert.pem"), Key: st.file("key.pem")}, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -77,6 +77,7 @@ type daemon struct {
 	told    func(*policy.Record) // hears of each record too; nil for nobody
 	stop    context.CancelFunc   // of what belongs to the settings in force
 	parts   parts
+	cert    *certificate // in force; nil without TLS
 
 	overrides overrides // temporary rules, besides those of the config
 }
@@ -108,7 +109,7 @@ func serve(c *config.Config, f serveFlags) error {
 
 // apply puts a config in force.
 func (d *daemon) apply(c *config.Config) error {
-	cert, err := loadCertificate(c.TLS, d.log)
+	cert, err := loadCertificate(c.TLS, d.cert, d.log)
 	if err != nil {
 		return err
 	}
@@ -120,7 +121,7 @@ func (d *daemon) apply(c *config.Config) error {
 	if d.stop != nil {
 		d.stop()
 	}
-	d.stop = stop
+	d.stop, d.cert = stop, cert
 	if cert != nil {
 		go cert.watch(ctx, 30*time.Second)
 	}
