@@ -11,6 +11,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"gatepost/policy"
 )
@@ -28,8 +29,10 @@ type Lines struct {
 	dropped atomic.Int64
 }
 
-// queueSize is how many records may wait for the disk.
-const queueSize = 4096
+const (
+	queueSize = 4096                  // records that may wait for the disk
+	pause     = 20 * time.Millisecond // between two looks at them: a session that wakes nobody is cheaper
+)
 
 // OpenLines opens the file for appending ("-" is stdout) and starts the writer. A file that cannot be opened is an error.
 func OpenLines(path string, filter *Filter, log *slog.Logger) (*Lines, error) {
@@ -91,8 +94,9 @@ func (l *Lines) write(out io.WriteCloser) {
 				return
 			}
 			l.encode(w, r, &pending)
-			if len(l.queue) == 0 || w.Buffered() > 32<<10 {
+			if len(l.queue) == 0 {
 				flush()
+				time.Sleep(pause)
 			}
 		case <-l.reopen:
 			flush()

@@ -98,36 +98,36 @@ func (s *Store) run() {
 
 // gather waits for records. more is false when the store is being closed and these are the last.
 func (s *Store) gather(tick <-chan time.Time) (batch []*policy.Record, more bool) {
-	var enough <-chan time.Time
-	for len(batch) < batchSize {
+	for len(batch) == 0 {
 		select {
 		case r := <-s.queue:
 			batch = append(batch, r)
-			if enough == nil {
-				enough = time.After(linger)
-			}
-		case <-enough:
-			return batch, true
 		case <-tick:
 			s.sweep()
 		case <-s.stop:
-			return s.rest(batch)
+			return s.queued(nil), len(s.queue) > 0
 		}
 	}
-	return batch, true
+	if len(s.queue) < batchSize { // those to come wake nobody
+		select {
+		case <-time.After(linger):
+		case <-s.stop:
+		}
+	}
+	return s.queued(batch), true
 }
 
-// rest is what is queued when the store is being closed.
-func (s *Store) rest(batch []*policy.Record) ([]*policy.Record, bool) {
+// queued is the batch with what waits in the queue, as far as there is room.
+func (s *Store) queued(batch []*policy.Record) []*policy.Record {
 	for len(batch) < batchSize {
 		select {
 		case r := <-s.queue:
 			batch = append(batch, r)
 		default:
-			return batch, false
+			return batch
 		}
 	}
-	return batch, true
+	return batch
 }
 
 // save writes a batch, again and again while the disk does not take it. It gives up when the store is being closed: then it is false.
