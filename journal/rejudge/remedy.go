@@ -2,7 +2,6 @@ package rejudge
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -16,16 +15,20 @@ type Remedy struct {
 }
 
 // Remedies are the changes of each kind that would have kept a refused case from being refused: that the finding were another, a setting of the
-// check, the action of the outcome, the mode of the check, a rule. A kind that takes several checks names a change for each.
+// check, the action of the outcome, the mode of the check, a rule. A kind that takes several checks names a change for each. Where the
+// recipient has an override ([domain."x"]), action and mode are changed there if that is enough, for it holds for fewer recipients.
 // It is empty for a case that is not refused.
 func Remedies(p *policy.Policy, c policy.Case) []Remedy {
 	if p.Replay(c).Done < policy.Defer {
 		return nil
 	}
 	var rs []Remedy
-	for _, step := range []step{otherFinding, otherSetting, otherAction, otherMode} {
-		if changes := repeat(p, c, step); changes != nil {
-			rs = append(rs, Remedy{Changes: changes})
+	for _, kind := range [][]step{{otherFinding}, {otherSetting}, {ownAction, otherAction}, {ownMode, otherMode}} {
+		for _, step := range kind {
+			if changes := repeat(p, c, step); changes != nil {
+				rs = append(rs, Remedy{Changes: changes})
+				break
+			}
 		}
 	}
 	if r, ok := Propose(p, c); ok {
@@ -123,10 +126,21 @@ func otherAction(p policy.Policy, c policy.Case, d policy.Decision) (string, pol
 		return "", p, c, false
 	}
 	p.Slots = slices.Clone(p.Slots)
-	s := &p.Slots[i]
-	s.Actions = maps.Clone(s.Actions)
-	s.Actions[f.Outcome] = policy.Tag
+	p.Slots[i].Actions = plus(p.Slots[i].Actions, f.Outcome, policy.Tag)
 	return fmt.Sprintf("check.%s.on.%s = %q", d.By, f.Outcome, policy.Tag), p, c, true
+}
+
+// ownAction is another action for the outcome that decides, in the recipient's override.
+func ownAction(p policy.Policy, c policy.Case, d policy.Decision) (string, policy.Policy, policy.Case, bool) {
+	f, i := deciding(p, d)
+	name := override(p, c.Recipient)
+	if i < 0 || name == "" {
+		return "", p, c, false
+	}
+	sc := p.Scopes[name]
+	sc.Actions = plus(sc.Actions, d.By, plus(sc.Actions[d.By], f.Outcome, policy.Tag))
+	p.Scopes = plus(p.Scopes, name, sc)
+	return fmt.Sprintf("domain.%q.check.%s.on.%s = %q", name, d.By, f.Outcome, policy.Tag), p, c, true
 }
 
 // otherMode is that the check that decides is only monitored, or that the rule that decides is gone.
@@ -142,6 +156,47 @@ func otherMode(p policy.Policy, c policy.Case, d policy.Decision) (string, polic
 	p.Slots = slices.Clone(p.Slots)
 	p.Slots[i].Mode = policy.Monitor
 	return fmt.Sprintf("check.%s.mode = %q", d.By, policy.Monitor), p, c, true
+}
+
+// ownMode is that the check that decides is only monitored for the recipient's override. A rule that decides is in none.
+func ownMode(p policy.Policy, c policy.Case, d policy.Decision) (string, policy.Policy, policy.Case, bool) {
+	if strings.HasPrefix(d.By, "rule.") {
+		return otherMode(p, c, d)
+	}
+	_, i := deciding(p, d)
+	name := override(p, c.Recipient)
+	if i < 0 || name == "" {
+		return "", p, c, false
+	}
+	sc := p.Scopes[name]
+	sc.Modes = plus(sc.Modes, d.By, policy.Monitor)
+	p.Scopes = plus(p.Scopes, name, sc)
+	return fmt.Sprintf("domain.%q.check.%s.mode = %q", name, d.By, policy.Monitor), p, c, true
+}
+
+// override names the override that holds for a recipient: by address, then domain, then the nearest domain above; "" where there is none.
+func override(p policy.Policy, rcpt policy.Mailbox) string {
+	address := strings.ToLower(rcpt.Local) + "@" + rcpt.Domain
+	if _, ok := p.Scopes[address]; ok {
+		return address
+	}
+	for domain, more := rcpt.Domain, true; more; _, domain, more = strings.Cut(domain, ".") {
+		if _, ok := p.Scopes[domain]; ok {
+			return domain
+		}
+	}
+	return ""
+}
+
+// plus is a copy of a map with an entry.
+func plus[K comparable, V any](m map[K]V, key K, v V) map[K]V {
+	to := map[K]V{key: v}
+	for k, v := range m {
+		if k != key {
+			to[k] = v
+		}
+	}
+	return to
 }
 
 // deciding is the finding that decided, and the place of its check in the policy; -1 where it was no check.

@@ -76,6 +76,50 @@ func TestRemedies(t *testing.T) {
 	}
 }
 
+// TestRemediesOfOverride: action and mode are changed in the recipient's override, where that is enough.
+func TestRemediesOfOverride(t *testing.T) {
+	connect, mail := policy.StageConnect, policy.StageMail
+	spf, lenient := slot("spf", mail, policy.Enforce, policy.Reject), slot("spf", mail, policy.Enforce, policy.None)
+	early := slot("helo", connect, policy.Enforce, policy.Reject)
+	deny := policy.Rule{Name: "no", SenderDomain: []string{"shop.example"}}
+	strict := policy.Scope{Actions: map[string]map[policy.Outcome]policy.Action{"spf": {policy.Fail: policy.Reject}}}
+	tests := []struct {
+		name   string
+		slots  []policy.Slot
+		rules  []policy.Rule
+		scopes map[string]policy.Scope
+		want   []string
+	}{
+		{"the override refuses", []policy.Slot{lenient}, nil, map[string]policy.Scope{"example.com": strict},
+			[]string{`domain."example.com".check.spf.on.fail = "tag"`, `domain."example.com".check.spf.mode = "monitor"`}},
+		{"the check refuses, and there is an override", []policy.Slot{spf}, nil, map[string]policy.Scope{"com": {}, "amy@example.com": {}, "example.com": strict},
+			[]string{`domain."amy@example.com".check.spf.on.fail = "tag"`, `domain."amy@example.com".check.spf.mode = "monitor"`}},
+		{"an override of others", []policy.Slot{spf}, nil, map[string]policy.Scope{"example.org": strict, "bob@example.com": {}},
+			[]string{`check.spf.on.fail = "tag"`, `check.spf.mode = "monitor"`}},
+		{"two checks and a rule", []policy.Slot{early, spf}, []policy.Rule{deny}, map[string]policy.Scope{"example.com": {}},
+			[]string{`rule.no goes and domain."example.com".check.helo.mode = "monitor" and domain."example.com".check.spf.mode = "monitor"`}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			p := &policy.Policy{Mode: policy.Enforce, Slots: tt.slots, Rules: tt.rules, Scopes: tt.scopes}
+			before := fmt.Sprint(p.Scopes)
+			r, rc := record(policy.Rejected, "", found("helo", connect, policy.Fail), found("spf", mail, policy.Fail))
+			var got []string
+			for _, m := range Remedies(p, Case(r, rc)) {
+				if text := remedyText(m); strings.Contains(text, "check.") {
+					got = append(got, text)
+				}
+			}
+			if !slices.Equal(got, tt.want) {
+				t.Errorf("got  %q\nwant %q", got, tt.want)
+			}
+			if after := fmt.Sprint(p.Scopes); after != before {
+				t.Errorf("the policy itself was changed to %s", after)
+			}
+		})
+	}
+}
+
 // remedyText is a remedy on one line.
 func remedyText(m Remedy) string {
 	if m.Rule == nil {
