@@ -25,6 +25,9 @@ func (b *budget) take(n int64) bool {
 
 func (b *budget) give(n int64) { b.used.Add(-n) }
 
+// scarce says whether half of it is in use.
+func (b *budget) scarce() bool { return b.used.Load() > b.limit.Load()/2 }
+
 const (
 	firstSize = 16 << 10 // of the buffer that most messages fit into whole
 	chunkSize = 64 << 10
@@ -43,7 +46,8 @@ func empty(p *sync.Pool) *[]byte {
 	return b
 }
 
-// spool holds the content of one message: the header and what came with it in one piece, then chunks of memory, then an unlinked file.
+// spool holds the content of one message: the header and what came with it in one piece, then chunks of memory. Where these get too
+// many, or memory is scarce, an unlinked file takes their place but for the last: large messages under way, however slow, leave room for others.
 // Past a limit it throws away what it is given, and says why in full.
 type spool struct {
 	memory  *budget
@@ -164,8 +168,8 @@ func (sp *spool) room() *[]byte {
 		return last
 	case sp.headEnd < 0: // the header stays in one piece
 		return sp.growFirst()
-	case sp.file != nil || sp.taken+chunkSize > sp.limits.SpoolMemory && len(sp.chunks) > 0:
-		return sp.spill(last)
+	case sp.file != nil, len(sp.chunks) > 0 && (sp.taken+chunkSize > sp.limits.SpoolMemory || sp.memory.scarce()):
+		return sp.spill()
 	}
 	return sp.addChunk()
 }
@@ -200,7 +204,7 @@ func (sp *spool) addChunk() *[]byte {
 		if len(sp.chunks) == 0 {
 			return sp.giveUp(errNoMemory)
 		}
-		return sp.spill(sp.chunks[len(sp.chunks)-1])
+		return sp.spill()
 	}
 	c := empty(&chunkPool)
 	sp.chunks = append(sp.chunks, c)
@@ -216,8 +220,8 @@ func (sp *spool) reserve(n int64) bool {
 	return true
 }
 
-// spill writes a full chunk to the file and gives it back empty.
-func (sp *spool) spill(c *[]byte) *[]byte {
+// spill writes the chunks, which are full, to the file, and gives the last of them back empty.
+func (sp *spool) spill() *[]byte {
 	if sp.file == nil {
 		f, err := unlinkedFile(sp.limits.SpoolDir)
 		if err != nil {
@@ -225,12 +229,17 @@ func (sp *spool) spill(c *[]byte) *[]byte {
 		}
 		sp.file = f
 	}
-	if _, err := sp.file.Write(*c); err != nil {
-		return sp.giveUp(err)
+	for _, c := range sp.chunks {
+		if _, err := sp.file.Write(*c); err != nil {
+			return sp.giveUp(err)
+		}
+		sp.inFile += int64(len(*c))
 	}
-	sp.inFile += int64(len(*c))
-	*c = (*c)[:0]
-	return c
+	last := len(sp.chunks) - 1
+	sp.free(sp.chunks[:last])
+	sp.chunks = sp.chunks[last:]
+	*sp.chunks[0] = (*sp.chunks[0])[:0]
+	return sp.chunks[0]
 }
 
 // giveUp keeps nothing from here on but the first buffer, for the record; it returns a buffer to decode into.
@@ -276,12 +285,12 @@ func (sp *spool) pieces(to backend.Sink) error {
 	if err := to.Write(*sp.first); err != nil {
 		return err
 	}
-	for i, c := range sp.chunks {
-		if i == len(sp.chunks)-1 && sp.file != nil {
-			if err := to.File(sp.file, sp.inFile); err != nil {
-				return err
-			}
+	if sp.file != nil {
+		if err := to.File(sp.file, sp.inFile); err != nil {
+			return err
 		}
+	}
+	for _, c := range sp.chunks {
 		if err := to.Write(*c); err != nil {
 			return err
 		}
@@ -301,14 +310,19 @@ func (sp *spool) close() {
 	sp.taken = 0
 }
 
-func (sp *spool) freeChunks() {
-	for _, c := range sp.chunks {
+// free gives chunks back.
+func (sp *spool) free(chunks []*[]byte) {
+	for _, c := range chunks {
 		chunkPool.Put(c)
 	}
-	freed := int64(len(sp.chunks)) * chunkSize
-	sp.chunks = nil
+	freed := int64(len(chunks)) * chunkSize
 	sp.memory.give(freed)
 	sp.taken -= freed
+}
+
+func (sp *spool) freeChunks() {
+	sp.free(sp.chunks)
+	sp.chunks = nil
 	if sp.file != nil {
 		sp.file.Close()
 		sp.file = nil

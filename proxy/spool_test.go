@@ -187,6 +187,34 @@ func TestSpoolFull(t *testing.T) {
 	}
 }
 
+// TestSpoolLeavesRoom: large messages under way, of which each could have all the memory, leave room for one more.
+func TestSpoolLeavesRoom(t *testing.T) {
+	for _, size := range []int{900 << 10, 3 << 20} { // within the limit of one message, and beyond
+		mem, lim := spoolLimits(t, 4<<20, 1<<20)
+		in := message(size)
+		var all []*spool
+		for range 20 {
+			sp := newSpool(mem, lim, 1<<30)
+			all = append(all, sp)
+			sp.write(plain, in)
+		}
+		small := newSpool(mem, lim, 1<<30)
+		all = append(all, small)
+		small.write(plain, message(100))
+		for i, sp := range all {
+			if sp.full != nil {
+				t.Errorf("%d octets: message %d is not kept: %v", size, i, sp.full)
+			} else if sp != small && !bytes.Equal(kept(t, sp), in) {
+				t.Errorf("%d octets: message %d has changed", size, i)
+			}
+			sp.close()
+		}
+		if n := mem.used.Load(); n != 0 {
+			t.Errorf("%d octets are not given back", n)
+		}
+	}
+}
+
 // TestSpoolWasteIsClean: what was thrown away of one message must not turn up at the start of another, which gets the same buffer.
 func TestSpoolWasteIsClean(t *testing.T) {
 	for range 100 {
