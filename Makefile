@@ -48,10 +48,11 @@ fuzz:
 		done; \
 	done
 
-# interop runs the binary among real mail programs; what is missing is skipped, or fails where CI=true.
+# interop runs the binary among real mail programs, and under load; what is missing is skipped, or fails where CI=true.
 interop:
 	go test -tags interop -count=1 -timeout 20m -v ./internal/interop/...
 	go test -tags interop -count=1 -timeout 10m ./greylist ./checks/ratelimit
+	go test -tags interop -count=1 -timeout 10m -v ./internal/soak
 
 # soak lets good and bad clients at the binary for SOAK, while the mail server and the DNS behind it fail in turn.
 soak:
