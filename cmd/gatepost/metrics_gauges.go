@@ -18,6 +18,7 @@ var (
 	descExpiry  = prometheus.NewDesc("gatepost_tls_certificate_expiry_timestamp_seconds", "When our certificate expires.", nil, nil)
 	descRecords = prometheus.NewDesc("gatepost_journal_records_total", "Records written.", nil, nil)
 	descDropped = prometheus.NewDesc("gatepost_journal_dropped_total", "Records that could not be written.", nil, nil)
+	descLost    = prometheus.NewDesc("gatepost_log_lines_lost_total", "Lines of the log that could not be written, or that nobody read.", nil, nil)
 	descQueries = prometheus.NewDesc("gatepost_dns_queries_total", "Answers of DNS servers, or the lack of one; begins anew when [dns] changes.", []string{"type", "rcode"}, nil)
 	descServer  = prometheus.NewDesc("gatepost_dns_server_up", "0 while the DNS server gives no answer at all, several times in a row.", []string{"server"}, nil)
 	descGrey    = prometheus.NewDesc("gatepost_greylist_entries", "What the greylist holds, by what it came to; of a shared store some minutes old.", []string{"state"}, nil)
@@ -26,7 +27,7 @@ var (
 
 // Describe names them.
 func (g *gauges) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descOpen, descTotal, descRefused, descMemory, descUp, descExpiry, descRecords, descDropped,
+	for _, d := range []*prometheus.Desc{descOpen, descTotal, descRefused, descMemory, descUp, descExpiry, descRecords, descDropped, descLost,
 		descQueries, descServer, descZone, descGrey} {
 		ch <- d
 	}
@@ -53,6 +54,7 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 			out.gauge(descGrey, float64(n), string(state))
 		}
 	}
+	out.count(descLost, g.d.out.Lost())
 	if g.d.journal != nil {
 		written, dropped := g.d.journal.Counts()
 		out.count(descRecords, written)

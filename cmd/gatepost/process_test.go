@@ -133,6 +133,32 @@ func (p *process) dial(t *testing.T) (*sender, string) {
 	return s, s.reply()
 }
 
+// try is a session that has its banner; nil while nobody listens.
+func (p *process) try(t *testing.T) *sender {
+	t.Helper()
+	if conn, err := net.Dial("tcp", p.addr); err != nil {
+		return nil
+	} else {
+		conn.Close()
+	}
+	s, banner := p.dial(t)
+	if !strings.HasPrefix(banner, "220 ") {
+		t.Fatalf("banner %q", banner)
+	}
+	return s
+}
+
+// freeAddress is where nobody listens yet.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	return ln.Addr().String()
+}
+
 // reply is the last line of the next reply; "" where the connection ends.
 func (s *sender) reply() string {
 	for {

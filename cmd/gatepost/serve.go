@@ -72,6 +72,7 @@ func (f serveFlags) load(named bool) (*config.Config, error) {
 type daemon struct {
 	flags   serveFlags
 	log     *slog.Logger
+	out     *logWriter // below log; nil where that waits for its reader
 	server  *proxy.Server
 	journal journals
 	metrics *metrics
@@ -90,10 +91,11 @@ const ballastSize = 8 << 20
 func serve(c *config.Config, f serveFlags) error {
 	ballast := make([]byte, ballastSize)
 	defer runtime.KeepAlive(ballast)
-	out := newLogWriter(os.Stderr)
+	signal.Ignore(syscall.SIGPIPE) // who reads the log may go; that is no reason to end
+	out := newLogWriter(c.Log, os.Stderr)
 	defer out.Close()
 	log := newLogger(c.Log, out)
-	d := &daemon{flags: f, log: log, parts: newParts(log)}
+	d := &daemon{flags: f, log: log, out: out, parts: newParts(log)}
 	lns, err := openListeners(c)
 	if err != nil {
 		return err
