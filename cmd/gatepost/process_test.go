@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"os/exec"
@@ -237,5 +238,46 @@ func TestFewDescriptors(t *testing.T) {
 	}
 	if n := strings.Count(p.log.String(), "file descriptors are few"); n != 1 || strings.Contains(p.log.String(), "cannot accept") {
 		t.Errorf("%d lines of the log say so: %s", n, p.log.String())
+	}
+}
+
+// TestProcessFiles: what gatepost writes is in its own directories alone, and not for everybody, whatever the umask it was started with.
+func TestProcessFiles(t *testing.T) {
+	p := launch(t, "umask 0; mkdir home tmp work spool; cd work; export HOME=$PWD/../home TMPDIR=$PWD/../tmp",
+		"[policy]\nchecks = [\"greylist\"]\n[check.greylist]\nmode = \"monitor\"\nstore = \"sqlite\"\n[journal]\ndir = \"$DIR/state\"\n[limits]\nspool_memory = \"4KiB\"\nspool_dir = \"$DIR/spool\"\n")
+	s, _ := p.dial(t)
+	if err := s.mail(strings.Repeat(strings.Repeat("x", 70)+"\r\n", 1000)); err != nil {
+		t.Error(err)
+	}
+	s.Close()
+	wrote := func() (files []string) {
+		filepath.WalkDir(p.dir, func(path string, e fs.DirEntry, err error) error {
+			if err != nil || e.IsDir() && filepath.Base(path) != "state" {
+				return err
+			}
+			info, err := e.Info()
+			if err != nil {
+				return nil // gone by now
+			}
+			name, _ := filepath.Rel(p.dir, path)
+			files = append(files, name)
+			if mode := info.Mode().Perm(); mode&0o027 != 0 {
+				t.Errorf("%s has mode %o", name, mode)
+			}
+			return nil
+		})
+		return files
+	}
+	for _, name := range wrote() {
+		if !strings.HasPrefix(name, "state") && name != "gatepost.toml" {
+			t.Errorf("%s is not in a directory of gatepost's", name)
+		}
+	}
+	p.stop(t)
+	if n := len(wrote()); n < 4 { // the config, the directory, the journal, the greylist
+		t.Errorf("only %q", wrote())
+	}
+	if root := strings.Contains(p.log.String(), "runs as root"); root != (os.Geteuid() == 0) {
+		t.Errorf("it says that it runs as root: %v", root)
 	}
 }

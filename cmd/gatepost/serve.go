@@ -95,6 +95,9 @@ func serve(c *config.Config, f serveFlags) error {
 	out := newLogWriter(c.Log, os.Stderr)
 	defer out.Close()
 	log := newLogger(c.Log, out)
+	if os.Geteuid() == 0 {
+		log.Warn("gatepost runs as root, which it has no need of: give it a user of its own, as deploy/gatepost.service does")
+	}
 	d := &daemon{flags: f, log: log, out: out, parts: newParts(log)}
 	lns, err := openListeners(c)
 	if err != nil {
