@@ -2,13 +2,14 @@ package journal
 
 import (
 	"bytes"
-	"compress/flate"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"reflect"
 	"strings"
+
+	"github.com/klauspost/compress/flate"
 
 	"gatepost/policy"
 )
@@ -36,7 +37,7 @@ func newPacker() *packer {
 }
 
 // packLevel is flate's: the measured knee of size and speed.
-const packLevel = 6
+const packLevel = 5
 
 // pack is the body of a record; it holds until the next call.
 func (p *packer) pack(r *policy.Record) ([]byte, error) {
