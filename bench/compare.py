@@ -145,7 +145,8 @@ def gatepost(binary):
             [policy]
             checks = []
             [limits]
-            connections_per_client = 1000
+            connections = 20000
+            connections_per_client = 20000
             message_size = "60MB"
             [journal]
             file = "{dir}/journal.jsonl"
