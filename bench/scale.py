@@ -65,7 +65,7 @@ def svg(rows):
         ox = i * (width + left + 20) + left
         x = lambda v: ox + (math.log10(v) - x0) / (x1 - x0) * width
         y = lambda c: top + (y1 - math.log10(max(c, 10 ** y0))) / (y1 - y0) * height
-        out.append(f'<text x="{ox}" y="18" class="t">CPU us a message, by {title}</text>')
+        out.append(f'<text x="{ox}" y="18" class="t">us of CPU a message, by {axis}</text>')
         out.append(f'<rect x="{ox}" y="{top}" width="{width}" height="{height}" class="f"/>')
         for e in range(y0, y1 + 1):
             out.append(f'<line x1="{ox}" x2="{ox + width}" y1="{y(10 ** e):.1f}" y2="{y(10 ** e):.1f}" class="g"/>'
