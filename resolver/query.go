@@ -198,7 +198,10 @@ func (r *Resolver) ask(ctx context.Context, q question) (*dns.Msg, *net.DNSError
 	left := r.inOrder(time.Now())
 	for n := tries; n > 0 && len(left) > 0; n-- {
 		if err := ctx.Err(); err != nil {
-			return nil, ended(q.name, err)
+			if failed == nil {
+				failed = ended(q.name, err)
+			}
+			return nil, failed // of the last server that was asked, where there is one
 		}
 		s := left[0]
 		left = left[1:]
