@@ -190,3 +190,23 @@ func TestSameData(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkJudge folds the findings of ten checks, one of which refuses, with two rules in the way.
+func BenchmarkJudge(b *testing.B) {
+	p := &Policy{Mode: Enforce, Rules: []Rule{
+		{Name: "bank", Allow: true, SenderDomain: []string{"bank.example"}, Proof: []Proof{ProofSPF, ProofDKIM}},
+		{Name: "net", Client: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}},
+	}}
+	names := []string{"a", "b", "c", "d", "e", "f", "g", "h", "i", "j"}
+	for _, name := range names {
+		p.Slots = append(p.Slots, slot(name, Enforce, failTags))
+	}
+	p.Slots[5].Actions = failRejects
+	c := Case{Client: netip.MustParseAddr("203.0.113.9"), HasSender: true, Sender: Mailbox{"x", "a.example"}, Recipient: Mailbox{"amy", "example.com"}, Findings: failed(names...)}
+	b.ReportAllocs()
+	for b.Loop() {
+		if d := p.Judge(c); d.Done != Reject {
+			b.Fatal(d.Done)
+		}
+	}
+}

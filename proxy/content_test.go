@@ -233,32 +233,65 @@ func TestTrace(t *testing.T) {
 	}
 }
 
-// BenchmarkSession brings messages of 4 KiB over one session to a backend that keeps none.
+// BenchmarkSession brings messages of 4 KiB over one session to a backend that keeps none: with a command at a time, in groups, and in
+// groups under TLS. What it counts holds the sender and the backend as well.
 func BenchmarkSession(b *testing.B) {
-	sink := &mailsink.Server{Extensions: mailsink.DefaultExtensions(), Keep: 1}
-	back, stop, err := mailsink.Listen(sink)
+	mail, rcpt, data := "MAIL FROM:<a@client.example>\r\n", "RCPT TO:<amy@example.com>\r\n", "DATA\r\n"
+	content := "Subject: x\r\n\r\n" + strings.Repeat(strings.Repeat("x", 70)+"\r\n", 56) + ".\r\n"
+	for _, bb := range []struct {
+		name   string
+		groups []string // each is written at once
+		tls    bool
+	}{
+		{"plain", []string{mail, rcpt, data, content}, false},
+		{"pipelined", []string{mail + rcpt + data, content}, false},
+		{"TLS", []string{mail + rcpt + data, content}, true},
+	} {
+		b.Run(bb.name, func(b *testing.B) {
+			c, stop := benchClient(b, bb.tls)
+			defer stop()
+			b.ReportAllocs()
+			b.SetBytes(int64(len(content)))
+			for b.Loop() {
+				for _, group := range bb.groups {
+					c.send(group)
+					for range replies(group) {
+						c.reply()
+					}
+				}
+			}
+		})
+	}
+}
+
+// replies is how many replies a group of commands, or a content, gets.
+func replies(group string) int {
+	if strings.HasSuffix(group, "\r\n.\r\n") {
+		return 1
+	}
+	return strings.Count(group, "\r\n")
+}
+
+// benchClient is a greeted client of a server before a backend that keeps one message.
+func benchClient(b *testing.B, secure bool) (c *client, stop func()) {
+	back, stopSink, err := mailsink.Listen(&mailsink.Server{Extensions: mailsink.DefaultExtensions(), Keep: 1})
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer stop()
 	var s *proxy.Settings = behind(b, backend.Settings{Addresses: []string{back}})
 	s.Limits.SessionTimeout = 1 << 62
+	s.TLS = certificate(b)
 	p := start(b, s, listenerPlain())
-	defer p.stop()
 	go func() {
 		for range p.records { // nobody reads them here
 		}
 	}()
-	defer close(p.records)
-	c := p.client(b)
+	c = p.client(b)
 	c.say("EHLO client.example", "250")
-	content := "Subject: x\r\n\r\n" + strings.Repeat(strings.Repeat("x", 70)+"\r\n", 56) + ".\r\n"
-	b.ReportAllocs()
-	b.SetBytes(int64(len(content)))
-	for b.Loop() {
-		c.send("MAIL FROM:<a@client.example>\r\nRCPT TO:<amy@example.com>\r\nDATA\r\n")
-		c.want("250 ", "250 ", "354 ")
-		c.send(content)
-		c.want("250 ")
+	if secure {
+		c.say("STARTTLS", "220 ")
+		c = c.secure()
+		c.say("EHLO client.example", "250")
 	}
+	return c, func() { p.stop(); close(p.records); stopSink() }
 }
