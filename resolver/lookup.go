@@ -32,6 +32,14 @@ const (
 	IPv6
 )
 
+// FamilyOf is that of an address, which is no IPv4-mapped one.
+func FamilyOf(a netip.Addr) Family {
+	if a.Is4() {
+		return IPv4
+	}
+	return IPv6
+}
+
 // Addrs gives the addresses of a name: A, AAAA or both, in one list; a family that fails while the other is there is passed over.
 func (r *Resolver) Addrs(ctx context.Context, name string, f Family) ([]netip.Addr, error) {
 	switch f {

@@ -128,7 +128,7 @@ func (c *Check) Run(ctx context.Context, v policy.View) policy.Finding {
 	outcome := c.form(name, v)
 	var err error
 	if outcome == policy.Pass && !strings.HasPrefix(name, "[") {
-		outcome, err = c.resolves(ctx, name)
+		outcome, err = c.resolves(ctx, name, v.Client)
 	}
 	f := policy.Finding{Outcome: outcome, Status: policy.Status{Subject: 7, Detail: 1}, Text: text(outcome),
 		Facts: []policy.Fact{{Key: "helo", Value: v.Helo}}}
@@ -171,8 +171,11 @@ func (c *Check) isStranger(client netip.Addr) bool {
 	return !client.IsLoopback() && !client.IsPrivate() && !client.IsLinkLocalUnicast() && !slices.Contains(c.addrs, client)
 }
 
-// resolves says whether a name has addresses or MX records.
-func (c *Check) resolves(ctx context.Context, name string) (policy.Outcome, error) {
+// resolves says whether a name has addresses or MX records. One of the client's own family is there mostly, and is enough.
+func (c *Check) resolves(ctx context.Context, name string, client netip.Addr) (policy.Outcome, error) {
+	if addrs, err := c.resolver.Addrs(ctx, name, resolver.FamilyOf(client)); err == nil && len(addrs) > 0 {
+		return policy.Pass, nil
+	}
 	addrs, err := c.resolver.Addrs(ctx, name, resolver.Both)
 	if err == nil && len(addrs) > 0 {
 		return policy.Pass, nil

@@ -66,7 +66,7 @@ func (c *Check) Run(ctx context.Context, v policy.View) policy.Finding {
 	}
 	outcome, dangling := policy.Fail, true
 	for _, name := range names {
-		addrs, err := c.dns.Addrs(ctx, name, family(v.Client))
+		addrs, err := c.dns.Addrs(ctx, name, resolver.FamilyOf(v.Client))
 		switch {
 		case slices.Contains(addrs, v.Client):
 			return finding(v.Client, policy.Pass, name, names, false)
@@ -119,13 +119,6 @@ func text(client netip.Addr, o policy.Outcome) string {
 		return a + " has no reverse DNS name"
 	}
 	return "The reverse DNS of " + a + " could not be looked up, please try again later"
-}
-
-func family(a netip.Addr) resolver.Family {
-	if a.Is4() {
-		return resolver.IPv4
-	}
-	return resolver.IPv6
 }
 
 // notFound says whether an error of the resolver means that there is no such record.
