@@ -181,7 +181,7 @@ func (s *session) handshake() error {
 	}
 	c := tls.Server(s.conn, s.set.TLS)
 	s.conn.SetDeadline(time.Now().Add(handshakeTimeout))
-	if err := c.Handshake(); err != nil {
+	if err := apart(c.Handshake); err != nil {
 		s.srv.log.Debug("TLS handshake failed", "client", s.client, "error", err)
 		s.fault("tls-handshake")
 		return err
@@ -192,6 +192,21 @@ func (s *session) handshake() error {
 	s.conn = c
 	s.r.Reset(c)
 	return nil
+}
+
+// apart runs f in a goroutine of its own: what f needs of stack goes with it, where the session's would keep it for hours. A panic of
+// f is one of the session.
+func apart(f func() error) error {
+	var err error
+	panicked := make(chan any, 1)
+	go func() {
+		defer func() { panicked <- recover() }()
+		err = f()
+	}()
+	if p := <-panicked; p != nil {
+		panic(p)
+	}
+	return err
 }
 
 // mayXClient says whether XCLIENT is taken from this peer.
