@@ -169,20 +169,31 @@ func (p *Policy) mode(s *Slot, scope *Scope) Mode {
 	return m
 }
 
-// scope is the override for a recipient: by address, then domain, then the nearest parent domain; nil where there is none.
+// scope is the override for a recipient; nil where there is none.
 func (p *Policy) scope(rcpt Mailbox) *Scope {
-	if len(p.Scopes) == 0 {
+	name, ok := p.ScopeOf(rcpt)
+	if !ok {
 		return nil
 	}
-	if sc, ok := p.Scopes[strings.ToLower(rcpt.Local)+"@"+rcpt.Domain]; ok {
-		return &sc
+	sc := p.Scopes[name]
+	return &sc
+}
+
+// ScopeOf names the override for a recipient in Scopes: by address, then domain, then the nearest parent domain; false where there is none.
+func (p *Policy) ScopeOf(rcpt Mailbox) (name string, ok bool) {
+	if len(p.Scopes) == 0 {
+		return "", false
+	}
+	address := strings.ToLower(rcpt.Local) + "@" + rcpt.Domain
+	if _, ok := p.Scopes[address]; ok {
+		return address, true
 	}
 	for domain, more := rcpt.Domain, true; more; _, domain, more = strings.Cut(domain, ".") {
-		if sc, ok := p.Scopes[domain]; ok {
-			return &sc
+		if _, ok := p.Scopes[domain]; ok {
+			return domain, true
 		}
 	}
-	return nil
+	return "", false
 }
 
 // SameData says whether two recipients have one data-stage policy, so that one message can be judged for both. A tag is carried out on

@@ -133,8 +133,8 @@ func otherAction(p policy.Policy, c policy.Case, d policy.Decision) (string, pol
 // ownAction is another action for the outcome that decides, in the recipient's override.
 func ownAction(p policy.Policy, c policy.Case, d policy.Decision) (string, policy.Policy, policy.Case, bool) {
 	f, i := deciding(p, d)
-	name := override(p, c.Recipient)
-	if i < 0 || name == "" {
+	name, ok := p.ScopeOf(c.Recipient)
+	if i < 0 || !ok {
 		return "", p, c, false
 	}
 	sc := p.Scopes[name]
@@ -164,28 +164,14 @@ func ownMode(p policy.Policy, c policy.Case, d policy.Decision) (string, policy.
 		return otherMode(p, c, d)
 	}
 	_, i := deciding(p, d)
-	name := override(p, c.Recipient)
-	if i < 0 || name == "" {
+	name, ok := p.ScopeOf(c.Recipient)
+	if i < 0 || !ok {
 		return "", p, c, false
 	}
 	sc := p.Scopes[name]
 	sc.Modes = plus(sc.Modes, d.By, policy.Monitor)
 	p.Scopes = plus(p.Scopes, name, sc)
 	return fmt.Sprintf("domain.%q.check.%s.mode = %q", name, d.By, policy.Monitor), p, c, true
-}
-
-// override names the override that holds for a recipient: by address, then domain, then the nearest domain above; "" where there is none.
-func override(p policy.Policy, rcpt policy.Mailbox) string {
-	address := strings.ToLower(rcpt.Local) + "@" + rcpt.Domain
-	if _, ok := p.Scopes[address]; ok {
-		return address
-	}
-	for domain, more := rcpt.Domain, true; more; _, domain, more = strings.Cut(domain, ".") {
-		if _, ok := p.Scopes[domain]; ok {
-			return domain
-		}
-	}
-	return ""
 }
 
 // plus is a copy of a map with an entry.
