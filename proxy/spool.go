@@ -114,13 +114,18 @@ func (sp *spool) piece(decode decoder, src []byte) (used int, done bool) {
 	return used, done
 }
 
-// headKnown opens the tap, and gives it what has come so far.
+// headKnown opens the tap, and gives it what has come so far. Those behind begin keep a copy of the header, which counts.
 func (sp *spool) headKnown(end int) {
 	sp.headEnd = end
-	if sp.begin != nil && sp.waste == nil {
-		if sp.tap = sp.begin((*sp.first)[:end]); sp.tap != nil {
-			sp.tap.Write(*sp.first)
-		}
+	if sp.begin == nil || sp.waste != nil {
+		return
+	}
+	if !sp.reserve(int64(end)) {
+		sp.giveUp(errNoMemory)
+		return
+	}
+	if sp.tap = sp.begin((*sp.first)[:end]); sp.tap != nil {
+		sp.tap.Write(*sp.first)
 	}
 }
 

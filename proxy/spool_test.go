@@ -5,8 +5,10 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"gatepost/proxy/smtp"
@@ -128,6 +130,30 @@ func TestSpoolLongHead(t *testing.T) {
 	sp.close()
 	if mem.used.Load() != 0 {
 		t.Error("memory is not given back")
+	}
+}
+
+// TestSpoolCountsCopy: the copy of the header that the checks keep counts as memory, and where there is none left for it they never begin.
+func TestSpoolCountsCopy(t *testing.T) {
+	for _, room := range []bool{true, false} {
+		memory, limits := spoolLimits(t, firstSize+2000, 1<<20)
+		if !room {
+			memory.limit.Store(firstSize + 500)
+		}
+		sp := newSpool(memory, limits, 1<<20)
+		began := 0
+		sp.begin = func([]byte) io.Writer { began++; return nil }
+		head := "Subject: " + strings.Repeat("x", 1000) + "\r\n"
+		sp.write(plain, []byte(head+"\r\nx\r\n"))
+		if used, want := memory.used.Load(), int64(firstSize+len(head)); room && (used != want || began != 1 || sp.full != nil) {
+			t.Errorf("%d octets in use, want %d; begun %d times, %v", used, want, began, sp.full)
+		} else if !room && (began > 0 || sp.full != errNoMemory) {
+			t.Errorf("begun %d times, %v", began, sp.full)
+		}
+		sp.close()
+		if n := memory.used.Load(); n != 0 {
+			t.Errorf("%d octets were not given back", n)
+		}
 	}
 }
 
