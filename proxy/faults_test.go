@@ -129,6 +129,9 @@ func TestSenderGone(t *testing.T) {
 			if r == nil || r.End != test.end {
 				t.Errorf("record %+v, want end %s", r, test.end)
 			}
+			if test.committed == 0 { // what is open there is void only once the connection is closed
+				eventually(t, "the end of the backend's session", func() bool { return sink.Open() == 0 })
+			}
 			p.stop()
 			p.atRest(t)
 			stopSink()
