@@ -164,7 +164,7 @@ func (d dayFile) open() (*sql.DB, error) {
 		return nil, err
 	}
 	db, err := sql.Open("sqlite", dsn(d.path(), "_txlock=immediate&_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)"+
-		"&_pragma=journal_size_limit(16777216)&_pragma=cache_size(-32768)&_pragma=secure_delete(1)"))
+		"&_pragma=journal_size_limit(16777216)&_pragma=cache_size(-8192)&_pragma=secure_delete(1)"))
 	if err != nil {
 		return nil, err
 	}
