@@ -73,8 +73,3 @@ func (s *SPF) LookupAddr(ctx context.Context, addr string) ([]string, error) {
 	}
 	return s.r.PTR(ctx, a)
 }
-
-// LookupTXT adapts TXT to go-msgauth (dkim.VerifyOptions.LookupTXT), which passes no context.
-func (r *Resolver) LookupTXT(ctx context.Context) func(domain string) ([]string, error) {
-	return func(domain string) ([]string, error) { return r.TXT(ctx, domain) }
-}

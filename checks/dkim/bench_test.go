@@ -33,19 +33,21 @@ func BenchmarkRun(b *testing.B) {
 	}
 }
 
-// BenchmarkHostile has what is dearest within the bounds: folds, names, and white space that is kept.
+// BenchmarkHostile has what is dearest within the bounds: folds, names, empty lines that are kept back, and a body that is nowhere canonical.
 func BenchmarkHostile(b *testing.B) {
 	head := "DKIM-Signature: v=1; a=ed25519-sha256; d=shop.example; s=k; bh=" + strings.Repeat("A", 43) + "=; b=AAAA; c=simple/simple; h=from" +
 		strings.Repeat(":x", 199) + "\r\nFrom: amy@shop.example\r\n"
 	fields := strings.Repeat("X: y\r\n", 990) + strings.Repeat("X:"+strings.Repeat("\r\n "+strings.Repeat("y", 60), 990)+"\r\n", 7)
-	body := strings.Repeat(strings.Repeat("\r\n", maxGap/2-1)+"x", 40)
+	body := strings.Repeat(strings.Repeat("\r\n", 100<<10)+"x", 40)
 	_, dns := signed(b, "shop.example", "", edKey())
 	c := checkWith(dns)
 	for _, x := range []struct{ name, message string }{
 		{"fields", head + fields + "\r\nHello\r\n"}, {"gaps", head + "\r\n" + body},
+		{"spaces", strings.Replace(head, "simple/simple", "relaxed/relaxed", 1) + "\r\n" + strings.Repeat("\tx ", 3<<20)},
 	} {
 		b.Run(x.name, func(b *testing.B) {
 			b.ReportAllocs()
+			b.SetBytes(int64(len(x.message)))
 			for b.Loop() {
 				run(b, c, x.message)
 			}

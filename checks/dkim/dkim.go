@@ -1,6 +1,6 @@
 // Package dkim is the check of DKIM signatures (RFC 6376).
 //
-// It verifies the signatures of a message while the content comes in: at most five of them, those of the author's domain first. An
+// It verifies the signatures of a message while the content comes in, whose body is hashed once for all of them: at most five of them, those of the author's domain first. An
 // RSA key of less than 1024 bits, rsa-sha1 (RFC 8301) and a signature over a part of the body alone (l=) never pass. A message
 // without a valid signature is not refused for that (RFC 6376 section 6.1): the dmarc check judges what the author's domain asks for.
 //

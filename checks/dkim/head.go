@@ -9,7 +9,7 @@ import (
 	"gatepost/policy"
 )
 
-// Bounds of a header block whose signatures are verified. The time that the library takes grows with the square of some of them.
+// Bounds of a header block whose signatures are verified.
 const (
 	maxHead   = 512 << 10 // octets
 	maxFields = 1000
@@ -66,22 +66,3 @@ func guard(head []byte) error {
 	}
 	return nil
 }
-
-// headFor is the part of the header that one signature is about, for the library: the signature on top, so that it is the one that is verified,
-// and the fields that its h= names. The rest cannot change the result. What is no field by policy.Fields is never among them.
-func headFor(s *signature, head []byte) []byte {
-	named := map[string]bool{}
-	for _, name := range s.names {
-		named[name] = true
-	}
-	b := append([]byte(nil), s.raw...)
-	for f := range policy.Fields(head) {
-		// RFC 6376 section 3.5: h= never means the signature itself.
-		if named[lower(f.Name)] && f.Name != nil && &f.Raw[0] != &s.raw[0] {
-			b = append(b, f.Raw...)
-		}
-	}
-	return append(b, "\r\n"...)
-}
-
-func lower(name []byte) string { return string(bytes.ToLower(name)) }

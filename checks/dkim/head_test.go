@@ -60,31 +60,6 @@ func TestManyNamesAgainstManyFields(t *testing.T) {
 	}
 }
 
-// TestABodyOfEmptyLines is bounded: the library would copy what it keeps of them again and again.
-func TestABodyOfEmptyLines(t *testing.T) {
-	c, _ := goldenCheck(t)
-	gap := func(n int) string { return strings.Repeat("\r\n", n/2) }
-	for _, x := range []struct {
-		name, body string
-		want       bool
-	}{
-		{"up to the bound", "x\r\n" + gap(maxGap-2) + "x", false},
-		{"over the bound", "x\r\n" + gap(maxGap) + "x", true},
-		{"over the bound at the end", "x" + gap(maxGap+2), true},
-		{"over the bound from the start", gap(maxGap+2) + "x", true},
-		{"lines of spaces", strings.Repeat(" \t\r\n", maxGap/4+1) + "x", true},
-		{"often, with something between", strings.Repeat(gap(maxGap/2)+"x", 4), false},
-	} {
-		for _, file := range []string{"folded-simple-simple", "two"} {
-			head, _, _ := strings.Cut(golden(t, file), "\r\n\r\n")
-			f := run(t, c, head+"\r\n\r\n"+x.body)
-			if got := strings.Contains(evidence(f), errLongGap.Error()); got != x.want {
-				t.Errorf("%s, %s: %s\n%s", x.name, file, f.Outcome, evidence(f))
-			}
-		}
-	}
-}
-
 func TestReadHead(t *testing.T) {
 	for _, x := range []struct{ name, in, head, rest string }{
 		{"with a body", "A: b\r\n\r\nbody\r\n", "A: b\r\n", "body\r\n"},
@@ -104,16 +79,5 @@ func TestReadHead(t *testing.T) {
 		if err != nil || string(head) != x.head || rest.String() != x.rest {
 			t.Errorf("%s: %q, %v, rest %q", x.name, head, err, rest.String())
 		}
-	}
-}
-
-// TestHeadForOneSignature shows what the library gets to see.
-func TestHeadForOneSignature(t *testing.T) {
-	head := []byte("DKIM-Signature: one\r\nDKIM-Signature: two\r\nFROM : amy\r\n x\r\nX: y\r\n\x00From: eve\r\nFrom\r\nSubject: s\r\n")
-	all := signatures(head, (policy.View{}).Time)
-	all[1].names = []string{"from", "subject", "dkim-signature", ""}
-	want := "DKIM-Signature: two\r\nDKIM-Signature: one\r\nFROM : amy\r\n x\r\nSubject: s\r\n\r\n"
-	if got := string(headFor(all[1], head)); got != want {
-		t.Errorf("%q", got)
 	}
 }

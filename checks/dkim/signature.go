@@ -2,6 +2,8 @@ package dkim
 
 import (
 	"cmp"
+	"encoding/base64"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,7 +14,7 @@ import (
 	"gatepost/policy"
 )
 
-// maxNames bounds the names in an h=: the library looks for each of them in the whole header.
+// maxNames bounds the names in an h=.
 const maxNames = 200
 
 // signature is a DKIM-Signature field and what came of it.
@@ -24,6 +26,10 @@ type signature struct {
 	algorithm string   // a=
 	sign      string   // b=, without white space
 	names     []string // h=, lower case
+
+	headRelaxed, bodyRelaxed bool   // c=
+	bodySum                  []byte // bh=
+	value                    []byte // b=
 
 	key    key
 	result policy.Outcome // "" until it is settled
@@ -50,8 +56,9 @@ func readSignature(f policy.Field, now time.Time) *signature {
 	}
 	s.domain, s.selector = domainName(solid(tags["d"])), domainName(solid(tags["s"]))
 	s.identity, s.algorithm, s.sign = solid(tags["i"]), solid(tags["a"]), solid(tags["b"])
-	s.names = strings.Split(strings.ToLower(solid(tags["h"])), ":")
+	s.names = elements(strings.ToLower(tags["h"]))
 	s.precheck(tags, now)
+	s.readValues(tags)
 	return s
 }
 
@@ -78,7 +85,65 @@ func (s *signature) precheck(tags map[string]string, now time.Time) {
 	}
 }
 
-// expired says whether a time in seconds since 1970 is past. One that cannot be read is left to the verification.
+// readValues reads what the verification needs, and settles a signature that it cannot be read from.
+func (s *signature) readValues(tags map[string]string) {
+	var forms, sum, value error
+	s.headRelaxed, s.bodyRelaxed, forms = canonicalForms(solid(tags["c"]))
+	s.bodySum, sum = base64.StdEncoding.DecodeString(solid(tags["bh"]))
+	s.value, value = base64.StdEncoding.DecodeString(s.sign)
+	_, hasIdentity := tags["i"]
+	q, hasQuery := tags["q"]
+	switch {
+	case tags["bh"] == "" || tags["b"] == "":
+		s.settle(policy.PermError, "signature missing required tag")
+	case hasIdentity && !s.within(): // RFC 6376 section 3.5, i=
+		s.settle(policy.PermError, "domain mismatch")
+	case !isTime(tags["t"]):
+		s.settle(policy.PermError, "malformed time")
+	case !isTime(tags["x"]):
+		s.settle(policy.PermError, "malformed expiration time")
+	case hasQuery && !slices.Contains(elements(q), "dns/txt"):
+		s.settle(policy.PermError, "unsupported public key query method")
+	case forms != nil:
+		s.settle(policy.PermError, forms.Error())
+	case sum != nil:
+		s.settle(policy.PermError, "malformed body hash")
+	case value != nil:
+		s.settle(policy.PermError, "malformed signature")
+	}
+}
+
+var errForm = errors.New("unsupported canonicalization algorithm")
+
+// canonicalForms reads a c=: whether the forms of header and body are the relaxed ones.
+func canonicalForms(c string) (head, body bool, err error) {
+	h, b, _ := strings.Cut(c, "/")
+	for _, name := range []string{h, b} {
+		if name != "" && name != "simple" && name != "relaxed" {
+			err = errForm
+		}
+	}
+	return h == "relaxed", b == "relaxed", err
+}
+
+// within says whether i= is in the domain or below it.
+func (s *signature) within() bool {
+	domain := s.identityDomain()
+	return domain == s.domain || strings.HasSuffix(domain, "."+s.domain)
+}
+
+// identityDomain is the domain of i=; "" where there is none.
+func (s *signature) identityDomain() string {
+	return domainName(s.identity[strings.LastIndexByte(s.identity, '@')+1:])
+}
+
+// isTime says whether a value is a time in seconds since 1970, or not there.
+func isTime(value string) bool {
+	_, err := strconv.ParseInt(solid(value), 10, 64)
+	return value == "" || err == nil
+}
+
+// expired says whether a time in seconds since 1970 is past.
 func expired(x string, now time.Time) bool {
 	sec, err := strconv.ParseInt(solid(x), 10, 64)
 	return err == nil && now.Unix() > sec
