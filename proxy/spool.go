@@ -90,14 +90,17 @@ func (sp *spool) write(decode decoder, src []byte) (used int, done bool) {
 	return used, done
 }
 
-// piece decodes as much of src as surely fits into the buffer at hand: content may be twice as long as what it is made of.
+// fits is how much of src surely makes content of at most room bytes: only an LF may become two.
+func fits(src []byte, room int) int {
+	n := min(len(src), room)
+	return max(min(n, room/2), min(n, room-bytes.Count(src[:n], []byte{'\n'})))
+}
+
+// piece decodes as much of src as surely fits into the buffer at hand.
 func (sp *spool) piece(decode decoder, src []byte) (used int, done bool) {
 	buf := sp.room()
 	before := len(*buf)
-	if most := (cap(*buf) - before - 2) / 2; len(src) > most {
-		src = src[:most]
-	}
-	*buf, used, done = decode(*buf, src)
+	*buf, used, done = decode(*buf, src[:fits(src, cap(*buf)-before-2)])
 	sp.size += int64(len(*buf) - before)
 	if sp.waste != nil {
 		return used, done

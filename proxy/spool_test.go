@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -283,6 +284,39 @@ func TestSpoolDecodes(t *testing.T) {
 			t.Errorf("in steps of %d: other content, size %d", step, sp.size)
 		}
 		sp.close()
+	}
+}
+
+// TestFits fills buffers to the brim: what fits must not make them grow, and must be all where it can be.
+func TestFits(t *testing.T) {
+	for _, x := range []struct {
+		name, src  string
+		room, want int
+	}{
+		{"less than half", "\n\n\n", 6, 3},
+		{"lines", "0123456\r\n", 10, 9},
+		{"lines, exactly", "0123456\n", 9, 8},
+		{"lines, one too many", "0123456\n", 8, 7},
+		{"nothing but line feeds", "\n\n\n\n\n\n\n\n", 8, 4},
+		{"more than there is room", "0123456789", 8, 8},
+	} {
+		if got := fits([]byte(x.src), x.room); got != x.want {
+			t.Errorf("%s: %d, want %d", x.name, got, x.want)
+		}
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 2000 {
+		src := make([]byte, 200)
+		for i := range src {
+			src[i] = "\n\n\r.0000000"[random.IntN(11)]
+		}
+		var d smtp.Decoder
+		out := make([]byte, 0, 2+random.IntN(300))
+		size := cap(out)
+		out, _, _ = d.Decode(out, src[:fits(src, size-2)])
+		if cap(out) != size {
+			t.Fatalf("%q does not fit into %d", src, size)
+		}
 	}
 }
 
