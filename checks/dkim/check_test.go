@@ -287,6 +287,15 @@ func TestContentThatDoesNotComeWhole(t *testing.T) {
 	}
 }
 
+// TestNobodyNeedsTheBody ends with an error in a body whose only signature has no key.
+func TestNobodyNeedsTheBody(t *testing.T) {
+	c, _ := goldenCheck(t)
+	content := io.MultiReader(strings.NewReader(golden(t, "no-key")), iotest.ErrReader(errors.New("the connection broke")))
+	if f := c.Run(t.Context(), policy.View{Content: content}); f.Outcome != policy.PermError {
+		t.Errorf("%s\n%s", f.Outcome, evidence(f))
+	}
+}
+
 // endless is content that never ends.
 type endless struct{}
 

@@ -158,6 +158,13 @@ func TestSpoiltMessages(t *testing.T) {
 		{"the key is of another kind", "rsa2048", "rsa-sha256", "ed25519-sha256", policy.PermError, "inappropriate key algorithm"},
 		{"a selector that is no name", "rsa2048", "s=r2048", "s=r 2048..", policy.PermError, "its domain or selector is no name"},
 		{"base64 that is none", "rsa2048", "bh=", "bh=!", policy.PermError, "malformed body hash"},
+		{"base64 that is none, of the signature", "rsa2048", "\r\n b=", "\r\n b=!", policy.PermError, "malformed signature"},
+		{"no body hash", "rsa2048", " bh=", " zh=", policy.PermError, "signature missing required tag"},
+		{"no signature", "rsa2048", "\r\n b=", "\r\n z=", policy.PermError, "signature missing required tag"},
+		{"t= is no number", "rsa2048", "; t=", "; t=x", policy.PermError, "malformed time"},
+		{"another canonical form", "rsa2048", "c=relaxed/relaxed", "c=relaxed/nofws", policy.PermError, "unsupported canonicalization"},
+		{"another way to the key", "rsa2048", "q=dns/txt", "q=https", policy.PermError, "unsupported public key query method"},
+		{"a second way to the key", "rsa2048", "q=dns/txt", "q=https : dns/txt", policy.Fail, "signature did not verify"},
 		{"i= of someone else", "rsa2048", "i=@shop", "i=@chop", policy.PermError, "domain mismatch"},
 		{"space around From:", "rsa2048", "From: Amy", "From : Amy", policy.Pass, ""}, // RFC 6376 section 3.4.2
 		{"From: behind a NUL", "rsa2048", "From: Amy", "\x00From: Amy", policy.Fail, "signature did not verify"},
