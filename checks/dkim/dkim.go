@@ -24,6 +24,7 @@ package dkim
 import (
 	"bufio"
 	"context"
+	"sync"
 
 	"gatepost/policy"
 )
@@ -82,9 +83,16 @@ func (*Check) Stage() policy.Stage { return policy.StageData }
 // ReadsContent marks a check that reads the content.
 func (*Check) ReadsContent() {}
 
+var readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, 32<<10) }}
+
 // Run verifies the signatures. It stops reading where nothing is left to verify.
 func (c *Check) Run(ctx context.Context, v policy.View) policy.Finding {
-	content := bufio.NewReaderSize(v.Content, 32<<10)
+	content := readers.Get().(*bufio.Reader)
+	content.Reset(v.Content)
+	defer func() {
+		content.Reset(nil)
+		readers.Put(content)
+	}()
 	head, err := readHead(content)
 	if err != nil && err != errLargeHead {
 		return incomplete(err)
