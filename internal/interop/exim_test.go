@@ -61,6 +61,7 @@ func startExim(t *testing.T) *server {
 	dir := newDir(t, "exim")
 	s := newServer(t, dir)
 	s.queues = []string{dir + "/spool/input"}
+	s.accepted = os.ModePerm // each file
 	s.log = dir + "/log/mainlog"
 	copyExim(t, dir+"/exim4")
 	for _, sub := range []string{"spool", "log"} {

@@ -7,18 +7,18 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 )
 
 // server is a mail server behind gatepost, with Maildirs.
 type server struct {
-	addr      string   // takes plain SMTP; XCLIENT too where it can
-	proxyAddr string   // wants a PROXY header first; Postfix only
-	mailDir   string   // holds a Maildir for each user
-	queues    []string // hold no file when all is delivered
-	log       string   // path of the log
-	config    string   // directory; Postfix only
+	addr      string      // takes plain SMTP; XCLIENT too where it can
+	proxyAddr string      // wants a PROXY header first; Postfix only
+	mailDir   string      // holds a Maildir for each user
+	queues    []string    // hold no file of an accepted message when all is delivered
+	accepted  os.FileMode // a file there with one of these bits is of such a message
+	log       string      // path of the log
+	config    string      // directory; Postfix only
 
 	expected map[letter]int
 	read     map[string]letter // letters by file
@@ -85,8 +85,11 @@ func (s *server) idle(t *testing.T) bool {
 	for _, q := range s.queues {
 		empty := true
 		filepath.WalkDir(q, func(_ string, e os.DirEntry, err error) error {
-			// A Postfix that is stopped leaves files that were never accepted; they have no queue id yet, but a name with a dot.
-			empty = empty && (err != nil || e.IsDir() || strings.Contains(e.Name(), "."))
+			if err != nil || e.IsDir() {
+				return nil
+			}
+			info, err := e.Info()
+			empty = empty && (err != nil || info.Mode()&s.accepted == 0)
 			return nil
 		})
 		if !empty {

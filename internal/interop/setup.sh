@@ -10,6 +10,7 @@ ca-certificates
 curl
 gcc
 libc6-dev
+libnet-ssleay-perl
 opendkim
 opendkim-tools
 openssl
