@@ -45,6 +45,10 @@ func (s *Server) Swap(settings *Settings) {
 	c := *settings
 	c.Limits = c.Limits.withDefaults()
 	s.memory.limit.Store(c.Limits.Memory)
+	if most := s.files.most / 2; c.Limits.Connections > most {
+		s.log.Warn("limits.connections is more than the file descriptors serve, of which a session takes two or more; raise the process's limit (LimitNOFILE= or ulimit -n), or lower this",
+			"connections", c.Limits.Connections, "served", most)
+	}
 	s.settings.Store(&c)
 }
 

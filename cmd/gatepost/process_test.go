@@ -236,6 +236,9 @@ func TestFewDescriptors(t *testing.T) {
 	if n := p.sink.Committed(); n != 2 {
 		t.Errorf("%d messages, want 2", n)
 	}
+	if !strings.Contains(p.log.String(), "limits.connections is more than the file descriptors serve") {
+		t.Errorf("nobody was told at the start: %s", p.log.String())
+	}
 	if n := strings.Count(p.log.String(), "file descriptors are few"); n != 1 || strings.Contains(p.log.String(), "cannot accept") {
 		t.Errorf("%d lines of the log say so: %s", n, p.log.String())
 	}
