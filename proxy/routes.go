@@ -1,14 +1,13 @@
 package proxy
 
 import (
-	"net/netip"
 	"strings"
-
-	"golang.org/x/net/idna"
+	"unicode/utf8"
 
 	"gatepost/policy"
 	"gatepost/proxy/backend"
 	"gatepost/proxy/smtp"
+	"gatepost/resolver/idn"
 )
 
 // Routes say which backend has which recipient domain. A domain that stands here nowhere is not relayed to.
@@ -86,21 +85,10 @@ func canonicalDomain(s string) (string, bool) {
 	if strings.HasPrefix(s, "[") {
 		return s, true
 	}
-	ascii := true
-	for i := 0; i < len(s); i++ {
-		ascii = ascii && s[i] < 0x80
-	}
-	if ascii {
+	if strings.IndexFunc(s, func(r rune) bool { return r >= utf8.RuneSelf }) < 0 {
 		return strings.ToLower(s), true
 	}
-	a, err := idna.Lookup.ToASCII(s)
-	if err != nil {
-		return "", false
-	}
-	if _, err := netip.ParseAddr(a); err == nil {
-		return "", false
-	}
-	return a, true
+	return idn.Canonical(s)
 }
 
 // mailbox is an address for the policy; a domain that is no valid name stays as it was written: lowered, some would turn into another name.

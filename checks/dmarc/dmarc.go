@@ -41,6 +41,7 @@ import (
 	"time"
 
 	"gatepost/policy"
+	"gatepost/resolver/idn"
 )
 
 // The outcomes that are not of the core.
@@ -66,7 +67,7 @@ type Settings struct {
 // Validate tells what is wrong with the settings.
 func (s *Settings) Validate(problem func(key, message string)) {
 	for _, d := range s.TrustedForwarders {
-		if _, ok := asciiName(strings.TrimPrefix(d, ".")); !ok {
+		if _, ok := idn.Canonical(strings.TrimPrefix(d, ".")); !ok {
 			problem("trusted_forwarders", `has "`+d+`", which is no domain name`)
 		}
 	}
@@ -102,7 +103,7 @@ func New(s *Settings, r Resolver) policy.Check {
 	c := &Check{dns: r}
 	for _, d := range s.TrustedForwarders {
 		rest, below := strings.CutPrefix(d, ".")
-		name, _ := asciiName(rest)
+		name, _ := idn.Canonical(rest)
 		if below {
 			name = "." + name
 		}
@@ -152,7 +153,7 @@ func authorDomains(m *policy.Message) ([]string, error) {
 	}
 	var domains []string
 	for _, b := range boxes {
-		name, ok := asciiName(b.Domain) // RFC 9989 section 5.3.1: A-labels from here on
+		name, ok := idn.Canonical(b.Domain) // RFC 9989 section 5.3.1: A-labels from here on
 		if !ok {
 			return nil, errors.New("an author's address has no domain name")
 		}
@@ -173,7 +174,7 @@ const maxClaims = 5
 func claims(v policy.View) []string {
 	var domains []string
 	add := func(domain string) {
-		if name, ok := asciiName(domain); ok {
+		if name, ok := idn.Canonical(domain); ok {
 			domains = append(domains, name)
 		}
 	}
@@ -189,6 +190,7 @@ func claims(v policy.View) []string {
 		for tag := range strings.SplitSeq(string(f.Body()), ";") {
 			if key, value, _ := strings.Cut(tag, "="); strings.TrimSpace(key) == "d" {
 				add(strings.TrimSpace(value))
+				break
 			}
 		}
 	}

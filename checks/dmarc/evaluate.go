@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"gatepost/policy"
+	"gatepost/resolver/idn"
 )
 
 // proof is a domain that SPF or DKIM stands for.
@@ -32,7 +33,7 @@ func gather(v policy.View) proofs {
 
 // readSPF takes SPF's result in. Its domain is that of the reverse-path, or the HELO name for a null one (RFC 9989 section 3.2.4).
 func (p *proofs) readSPF(f policy.Finding, ran bool) {
-	domain, known := asciiName(f.Fact("domain"))
+	domain, known := idn.Canonical(f.Fact("domain"))
 	switch {
 	case !ran:
 		p.lost = "the check spf did not run"
@@ -49,14 +50,14 @@ func (p *proofs) readSPF(f policy.Finding, ran bool) {
 // anyone could escape a policy by a signature of a domain whose DNS never answers.
 func (p *proofs) readDKIM(f policy.Finding, ran bool) {
 	for _, x := range f.Facts {
-		if name, ok := asciiName(x.Value); ok && x.Key == policy.FactSigned {
+		if name, ok := idn.Canonical(x.Value); ok && x.Key == policy.FactSigned {
 			p.passed = append(p.passed, proof{"dkim", name})
 		}
 	}
 	told := false
 	for _, a := range f.Auth {
 		if a.Method == "dkim" && a.Result == string(policy.TempError) {
-			name, ok := asciiName(signingDomain(a))
+			name, ok := idn.Canonical(signingDomain(a))
 			if ok {
 				p.open = append(p.open, proof{"dkim", name})
 			}

@@ -220,3 +220,6 @@ func (r *records) subdomainWish(ctx context.Context, author string, rec *record)
 	}
 	return wish, err
 }
+
+// isUnder says whether a name stands below another.
+func isUnder(name, top string) bool { return strings.HasSuffix(name, "."+top) }

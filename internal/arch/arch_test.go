@@ -28,7 +28,7 @@ var rules = []struct {
 	{"resolver", nil},
 	{"proxy/smtp", nil},
 	{"proxy/backend", []string{"proxy/smtp"}},
-	{"proxy", []string{"policy", "proxy/..."}},
+	{"proxy", []string{"policy", "proxy/...", "resolver/idn"}},
 	{"greylist", []string{"policy", "resolver", "greylist/..."}},
 	{"journal", []string{"policy"}},
 	{"config", []string{"policy", "config/..."}},
@@ -86,6 +86,7 @@ func TestRules(t *testing.T) {
 		{"proxy", "gatepost/proxy/backend", true},
 		{"proxy", "gatepost/checks", false},
 		{"proxy", "gatepost/resolver", false},
+		{"proxy", "gatepost/resolver/idn", true},
 		{"proxy", "gatepost/config", false},
 		{"proxy/smtp", "gatepost/policy", false},
 		{"proxy/smtp", "golang.org/x/net/idna", false},
@@ -139,10 +140,10 @@ func wrongLibrary(folder, path string, foreign bool) string {
 func allowed(folder string) ([]string, bool) {
 	switch {
 	case folder == "checks":
-		return []string{"policy", "resolver", "checks/...", "greylist/...", "greylist"}, true
+		return []string{"policy", "resolver", "resolver/idn", "checks/...", "greylist/...", "greylist"}, true
 	case fits(folder, "checks/..."):
 		parts := strings.Split(folder, "/")
-		return []string{"policy", "resolver", "checks/" + parts[1] + "/..."}, true
+		return []string{"policy", "resolver", "resolver/idn", "checks/" + parts[1] + "/..."}, true
 	}
 	for _, r := range rules {
 		if fits(folder, r.folder) || fits(folder, r.folder+"/...") {
