@@ -7,7 +7,7 @@ import (
 )
 
 // bodyHash hashes a body in one canonical form (RFC 6376 section 3.4), once for all signatures that ask for this form. Stretches that are
-// canonical as they stand, nearly all of most mail, are hashed where they lie. A bare LF is taken for CR LF; a bare CR is an octet as any other.
+// canonical as they stand, nearly all of most mail, are hashed where they lie. A bare CR or LF, which BINARYMIME lets through, is an octet as any other.
 type bodyHash struct {
 	sum     hash.Hash
 	relaxed bool
@@ -60,19 +60,16 @@ func (b *bodyHash) block(p []byte) {
 	b.octets(rest[len(middle):])
 }
 
-// canonical says whether p, which neither starts nor ends with white space, is canonical as it stands, whatever surrounds it.
+// canonical says whether p, which neither starts nor ends with white space, is surely canonical as it stands, whatever surrounds it.
 func (b *bodyHash) canonical(p []byte) bool {
-	if b.relaxed && (bytes.IndexByte(p, '\t') >= 0 || bytes.Contains(p, []byte("  ")) || bytes.Contains(p, []byte(" \r"))) {
-		return false
-	}
-	return bytes.Count(p, []byte{'\n'}) == bytes.Count(p, []byte("\r\n"))
+	return !b.relaxed || bytes.IndexByte(p, '\t') < 0 && !bytes.Contains(p, []byte("  ")) && !bytes.Contains(p, []byte(" \r"))
 }
 
 // octets adds p octet by octet.
 func (b *bodyHash) octets(p []byte) {
 	for _, c := range p {
 		switch {
-		case c == '\n':
+		case c == '\n' && b.cr:
 			b.space, b.cr = false, false
 			b.lines++
 		case c == '\r' && !b.cr:

@@ -44,7 +44,8 @@ var bodies = []struct{ name, in, simple, relaxed string }{
 	{"nothing but space", " \t ", " \t \r\n", ""},
 	{"space at starts of lines", "\ta\r\n  b\r\n", "\ta\r\n  b\r\n", " a\r\n b\r\n"},
 	{"space inside", "a  b\tc \t d\r\n", "a  b\tc \t d\r\n", "a b c d\r\n"},
-	{"bare line feeds", "a\n b\n\n", "a\r\n b\r\n", "a\r\n b\r\n"},
+	{"bare line feeds", "a\n b\n\n", "a\n b\n\n\r\n", "a\n b\n\n\r\n"},
+	{"space before a bare line feed", "a \t\nb\n \r\n", "a \t\nb\n \r\n", "a \nb\n\r\n"},
 	{"a bare carriage return", "a\rb\r\n", "a\rb\r\n", "a\rb\r\n"},
 	{"a carriage return at the end", "a\r", "a\r\r\n", "a\r\r\n"},
 	{"two before a line feed", "a\r\r\nb", "a\r\r\nb\r\n", "a\r\r\nb\r\n"},
@@ -73,7 +74,6 @@ func TestBodyForms(t *testing.T) {
 
 // plainForm is the canonical form as the RFC words it, step by step over the whole body.
 func plainForm(body string, relaxed bool) string {
-	body = regexp.MustCompile(`\r?\n`).ReplaceAllString(body, "\r\n")
 	if relaxed {
 		body = regexp.MustCompile(`[ \t]+(\r\n|\z)`).ReplaceAllString(body, "$1")
 		body = regexp.MustCompile(`[ \t]+`).ReplaceAllString(body, " ")

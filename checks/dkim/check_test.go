@@ -125,6 +125,17 @@ func TestTheAuthorsSignatureComesFirst(t *testing.T) {
 	}
 }
 
+// TestTheRestIsCounted has more signatures than are read.
+func TestTheRestIsCounted(t *testing.T) {
+	c, _ := goldenCheck(t)
+	for before, want := range map[int]policy.Outcome{maxRead - 1: policy.Pass, maxRead: policy.PermError} {
+		f := run(t, c, strangers(before)+golden(t, "rsa2048"))
+		if f.Outcome != want || f.Fact("signatures") != fmt.Sprintf("5 of %d", before+1) {
+			t.Errorf("behind %d: %s\n%s", before, f.Outcome, evidence(f))
+		}
+	}
+}
+
 func TestChoice(t *testing.T) {
 	for _, x := range []struct {
 		name, from, domains, want string
@@ -154,19 +165,33 @@ func TestChoice(t *testing.T) {
 	}
 }
 
+// TestBrokenOnesComeLast: no number of them keeps one from being looked at that may pass.
+func TestBrokenOnesComeLast(t *testing.T) {
+	for _, from := range []string{"", "shop.example"} {
+		good := &signature{domain: "shop.example"}
+		list := []*signature{{result: policy.PermError}, {domain: "shop.example", result: policy.PermError}, good}
+		if choose(list, from, 1)[0] != good {
+			t.Errorf("from %q another one was chosen", from)
+		}
+	}
+}
+
 func TestWhatStandsForAll(t *testing.T) {
 	for _, x := range []struct{ name, signatures, want string }{
 		{"one that passed, whoever it is of", "shop.example fail, list.test pass", "pass"},
 		{"the author's before better ones of others", "list.test temperror, shop.example fail", "fail"},
 		{"a parent of the author's counts as its own", "list.test policy, example permerror", "permerror"},
 		{"what may pass later, before failures", "shop.example fail, shop.example temperror", "temperror"},
+		{"the author's trial, before strangers", "shop.example fail trial, list.test fail", "fail"},
+		{"trials alone", "shop.example fail trial, a.test permerror trial", "none"},
+		{"a trial that passed", "a.test fail, shop.example pass trial", "pass"},
 		{"the best of strangers", "a.test permerror, b.test fail", "fail"},
 	} {
 		t.Run(x.name, func(t *testing.T) {
 			var list []*signature
 			for s := range strings.SplitSeq(x.signatures, ", ") {
-				domain, result, _ := strings.Cut(s, " ")
-				list = append(list, &signature{domain: domain, result: policy.Outcome(result)})
+				words := strings.Fields(s)
+				list = append(list, &signature{domain: words[0], result: policy.Outcome(words[1]), key: key{testing: len(words) > 2}})
 			}
 			if f := finding(list, len(list), "shop.example", nil); string(f.Outcome) != x.want {
 				t.Errorf("got %s, want %s", f.Outcome, x.want)
@@ -207,6 +232,7 @@ func TestKeysThatAreNotAccepted(t *testing.T) {
 		{"not for sha256", "k=ed25519; h=sha1; p=" + own, policy.PermError, "inappropriate hash algorithm"},
 		{"of an unknown kind", "k=dsa; p=" + own, policy.PermError, "unsupported key algorithm"},
 		{"another version", "v=DKIM2; k=ed25519; p=" + own, policy.PermError, "incompatible public key version"},
+		{"of another domain, on trial", "v=DKIM1; t=y; k=ed25519; p=" + strings.Repeat("A", 43) + "=", policy.NoneFound, "testing=yes result=fail"},
 		{"a record of 64 KiB", "k=ed25519; n=" + strings.Repeat("x", 64<<10) + "; p=" + own, policy.PermError, "its key record is larger than 8 KiB"},
 		{"octets over 127", "k=ed25519; n=\xff\x80; p=" + own, policy.Pass, ""},
 	} {
@@ -227,6 +253,10 @@ func TestSeveralKeysAtOneName(t *testing.T) {
 	}
 	c, _ := newCheck(t, zone)
 	if f := run(t, c, good); f.Outcome != policy.PermError { // RFC 6376 section 3.6.2.2
+		t.Errorf("%s\n%s", f.Outcome, evidence(f))
+	}
+	c, _ = newCheck(t, strings.Replace(zone, "v=DKIM1; p=", "v=spf1 -all", 1))
+	if f := run(t, c, good); f.Outcome != policy.Pass { // RFC 6376 section 3.6.1: one of another version is discarded
 		t.Errorf("%s\n%s", f.Outcome, evidence(f))
 	}
 }

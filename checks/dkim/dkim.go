@@ -1,7 +1,8 @@
 // Package dkim is the check of DKIM signatures (RFC 6376).
 //
-// It verifies the signatures of a message while the content comes in, whose body is hashed once for all of them: at most five of them, those of the author's domain first. An
-// RSA key of less than 1024 bits, rsa-sha1 (RFC 8301) and a signature over a part of the body alone (l=) never pass. A message
+// It verifies the signatures of a message while the content comes in, whose body is hashed once for all of them: at most five of the first hundred, those of the author's domain first. An
+// RSA key of less than 1024 bits, rsa-sha1 (RFC 8301) and a signature over a part of the body alone (l=) never pass, nor does any where
+// the header has a line that is no field: another server may take that for the start of the body. A message
 // without a valid signature is not refused for that (RFC 6376 section 6.1): the dmarc check judges what the author's domain asks for.
 //
 //	[check.dkim]
@@ -12,7 +13,7 @@
 // Outcomes: pass (a signature is valid, whoever made it); if none is, the best result of the signatures of the author's
 // domain, or of all where it made none: temperror (the key could not be looked up), policy (valid in form, but not acceptable here),
 // fail (the message was changed, or the signature has expired), permerror (the signature or its key is
-// broken); none (the message is not signed). All lead to no action by default.
+// broken); none (the message is not signed, or by a domain that tries DKIM out, t=y, and did not pass). All lead to no action by default.
 //
 // Evidence: "signed", once for each domain with a valid signature, in lower case and A-labels; "signature", once for each
 // that was looked at, as "d=shop.example s=mail a=rsa-sha256 bits=2048 result=fail reason=the body hash did not verify";
@@ -97,10 +98,13 @@ func (c *Check) Run(ctx context.Context, v policy.View) policy.Finding {
 	if err != nil && err != errLargeHead {
 		return incomplete(err)
 	}
-	all := signatures(head, v.Time)
-	looked := choose(all, author(v), c.settings.Signatures)
+	list, total := signatures(head, v.Time)
+	looked := choose(list, author(v), c.settings.Signatures)
 	if err == nil {
 		err = guard(head)
+	}
+	if total == 0 && err != errLargeHead { // none stands in what was not read
+		err = nil
 	}
 	if err != nil {
 		settleAll(looked, policy.PermError, err.Error())
@@ -108,7 +112,7 @@ func (c *Check) Run(ctx context.Context, v policy.View) policy.Finding {
 	if failed := c.verifyAll(ctx, looked, head, content); failed != nil {
 		return incomplete(failed)
 	}
-	return finding(looked, len(all), author(v), err)
+	return finding(looked, total, author(v), err)
 }
 
 func author(v policy.View) string {

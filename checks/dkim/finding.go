@@ -12,7 +12,7 @@ import (
 // whole, or nil.
 func finding(looked []*signature, total int, from string, fault error) policy.Finding {
 	s := strongest(looked, from)
-	if s == nil {
+	if s == nil || s.trial() {
 		s = &signature{result: policy.NoneFound}
 		if fault != nil { // a signature may stand in what was not read
 			s.result, s.reason = policy.PermError, fault.Error()
@@ -61,8 +61,14 @@ func weight(s *signature, from string) int {
 	if w > 0 && !aligned(s.domain, from) {
 		w += len(ranking)
 	}
+	if s.trial() {
+		w += 2 * len(ranking)
+	}
 	return w
 }
+
+// trial says whether a signature counts no more than none: its domain tries DKIM out, and it did not pass (RFC 6376 section 3.6.1, t=y).
+func (s *signature) trial() bool { return s.key.testing && s.result != policy.Pass }
 
 // status is what a refusal for a result carries.
 func status(result policy.Outcome) policy.Status {

@@ -69,7 +69,8 @@ func TestReadHead(t *testing.T) {
 		{"no body", "A: b\r\n", "A: b\r\n", ""},
 		{"no end of line", "A: b", "A: b\r\n", ""},
 		{"nothing", "", "", ""},
-		{"bare line feeds", "A: b\n\nbody", "A: b\n", "body"},
+		{"bare line feeds", "A: b\n\nbody", "A: b\n\nbody\r\n", ""},
+		{"a bare line feed before the end", "A: b\n\r\nC: d\r\n\r\nbody", "A: b\n\r\nC: d\r\n", "body"},
 		{"a line longer than the buffer", "A: " + strings.Repeat("b", 100) + "\r\n\r\nbody", "A: " + strings.Repeat("b", 100) + "\r\n", "body"},
 	} {
 		r := bufio.NewReaderSize(strings.NewReader(x.in), 16)

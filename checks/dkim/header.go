@@ -8,16 +8,14 @@ import (
 	"gatepost/policy"
 )
 
-// index is the fields of a header block by their names in lower case, in order. What is no field by policy.Fields is not among them.
+// index is the fields of a header block by their names in lower case, in order.
 type index map[string][]policy.Field
 
 func newIndex(head []byte) index {
 	x := index{}
 	for f := range policy.Fields(head) {
-		if f.Name != nil {
-			name := string(bytes.ToLower(f.Name))
-			x[name] = append(x[name], f)
-		}
+		name := string(bytes.ToLower(f.Name))
+		x[name] = append(x[name], f)
 	}
 	return x
 }
@@ -54,10 +52,7 @@ func (x index) pick(name string, picked map[string]int, s *signature) (policy.Fi
 // appendField adds a field in its canonical form (RFC 6376 sections 3.4.1 and 3.4.2).
 func appendField(dst, raw []byte, relaxed bool) []byte {
 	if !relaxed {
-		for line := range bytes.Lines(raw) { // a bare LF is taken for CR LF
-			dst = append(append(dst, bytes.TrimSuffix(bytes.TrimSuffix(line, []byte("\n")), []byte("\r"))...), "\r\n"...)
-		}
-		return dst
+		return append(dst, raw...)
 	}
 	name, value, _ := bytes.Cut(raw, []byte(":"))
 	dst = append(dst, bytes.ToLower(bytes.TrimRight(name, wsp))...)

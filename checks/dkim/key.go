@@ -48,6 +48,9 @@ type key struct {
 
 // readKey reads the key records that were found, at least one. With an error, the key has what could be read.
 func readKey(records []string) (key, error) {
+	if ours := slices.DeleteFunc(slices.Clone(records), ofOtherVersion); len(ours) > 0 {
+		records = ours
+	}
 	switch {
 	case len(records) > 1:
 		return key{}, errManyRecords
@@ -67,8 +70,21 @@ func readKey(records []string) (key, error) {
 	return k, k.read(tags)
 }
 
+// ofOtherVersion says whether a record is to be discarded since it starts with a v= that is not ours (RFC 6376 section 3.6.1).
+func ofOtherVersion(record string) bool {
+	first, _, _ := strings.Cut(record, ";")
+	name, value, _ := strings.Cut(first, "=")
+	return strings.Trim(name, wsp) == "v" && strings.Trim(value, wsp) != "DKIM1"
+}
+
 // elements is what stands between the colons of a value.
-func elements(value string) []string { return strings.Split(solid(value), ":") }
+func elements(value string) []string {
+	list := strings.Split(value, ":")
+	for i := range list {
+		list[i] = strings.Trim(list[i], wsp)
+	}
+	return list
+}
 
 // allows says whether a list that a tag holds has one of some words; one that is not there allows all.
 func allows(tags map[string]string, tag string, words ...string) bool {

@@ -1,7 +1,6 @@
 package dkim
 
 import (
-	"bufio"
 	"bytes"
 	"os"
 	"path/filepath"
@@ -15,8 +14,8 @@ import (
 	"gatepost/policy"
 )
 
-// bareCR finds what go-msgauth makes a line feed of, other than the RFC.
-var bareCR = regexp.MustCompile(`\r([^\n]|\z)`)
+// bare finds what go-msgauth makes ends of lines of, other than the RFC.
+var bare = regexp.MustCompile(`\r([^\n]|\z)|(^|[^\r])\n`)
 
 // FuzzSigned signs messages by go-msgauth, which must pass here, and spoils them at one place: then both must find the same.
 func FuzzSigned(f *testing.F) {
@@ -26,7 +25,7 @@ func FuzzSigned(f *testing.F) {
 	f.Add("To: bob\r\nTo : carl\r\n", "a\r\n", byte(3), uint16(400), "\r\n \t")
 	f.Fuzz(func(t *testing.T, more, body string, forms byte, at uint16, with string) {
 		message := "From: amy@shop.example\r\n" + more + "\r\n" + body
-		if !fieldsOnly(message) || bareCR.MatchString(message) {
+		if bare.MatchString(message) {
 			return
 		}
 		names := [...]msgauth.Canonicalization{"simple", "relaxed"}
@@ -40,21 +39,10 @@ func FuzzSigned(f *testing.F) {
 		good := b.String()
 		compare(t, published, good)
 		cut := min(int(at), len(good))
-		if spoilt := good[:cut] + with + good[cut:]; fieldsOnly(spoilt) && !bareCR.MatchString(spoilt) {
+		if spoilt := good[:cut] + with + good[cut:]; !bare.MatchString(spoilt) {
 			compare(t, published, spoilt)
 		}
 	})
-}
-
-// fieldsOnly says whether a header block has nothing that is no field: go-msgauth lets a signature cover such lines too.
-func fieldsOnly(message string) bool {
-	head, _ := readHead(bufio.NewReader(strings.NewReader(message)))
-	for f := range policy.Fields(head) {
-		if f.Name == nil {
-			return false
-		}
-	}
-	return true
 }
 
 // FuzzGolden changes messages that others signed: go-msgauth must find the same in them.
@@ -67,7 +55,7 @@ func FuzzGolden(f *testing.F) {
 	}
 	published := goldenKeys(f)
 	f.Fuzz(func(t *testing.T, message string) {
-		if !bareCR.MatchString(message) {
+		if !bare.MatchString(message) {
 			compare(t, published, message)
 		}
 	})
@@ -91,7 +79,7 @@ func goldenKeys(t testing.TB) keys {
 }
 
 // stricter finds what does not pass here for a reason that go-msgauth does not have.
-var stricter = regexp.MustCompile(`its key allows no i= below the domain|\(l=\)|more than 200 header fields|is no name|header is larger|more than 1000|larger than 64 KiB|its tags cannot be read|a tag stands twice`)
+var stricter = regexp.MustCompile(`its key allows no i= below the domain|\(l=\)|more than 200 header fields|is no name|header is larger|more than 1000|larger than 64 KiB|its tags cannot be read|a tag stands twice|a line that is no field|malformed|unsupported canonicalization|expired before|testing=yes`)
 
 // compare lets go-msgauth verify a message too.
 func compare(t *testing.T, published keys, message string) {

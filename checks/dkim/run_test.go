@@ -24,8 +24,8 @@ func TestInARun(t *testing.T) {
 		r := p.Begin(t.Context(), policy.View{})
 		m := &policy.Message{FromDomain: "shop.example"}
 		w := r.Content(m)
-		for part := range strings.SplitSeq(message, "\n") {
-			if _, err := io.WriteString(w, part+"\n"); err != nil {
+		for part := range strings.SplitAfterSeq(message, "\n") {
+			if _, err := io.WriteString(w, part); err != nil {
 				t.Fatal(err)
 			}
 		}

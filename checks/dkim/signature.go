@@ -9,13 +9,14 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/net/idna"
-
 	"gatepost/policy"
+	"gatepost/resolver/idn"
 )
 
-// maxNames bounds the names in an h=.
-const maxNames = 200
+const (
+	maxNames = 200 // in an h=
+	maxRead  = 100 // signatures; the rest is counted
+)
 
 // signature is a DKIM-Signature field and what came of it.
 type signature struct {
@@ -36,15 +37,18 @@ type signature struct {
 	reason string         // for a result other than pass
 }
 
-// signatures reads all the signatures of a header block. Those that no verification could make pass are settled.
-func signatures(head []byte, now time.Time) []*signature {
-	var all []*signature
+// signatures reads the signatures of a header block, the first 100 at most, and counts all. Those that no verification could make pass are
+// settled.
+func signatures(head []byte, now time.Time) (list []*signature, total int) {
 	for f := range policy.Fields(head) {
-		if f.Is("dkim-signature") {
-			all = append(all, readSignature(f, now))
+		if !f.Is("dkim-signature") {
+			continue
+		}
+		if total++; total <= maxRead {
+			list = append(list, readSignature(f, now))
 		}
 	}
-	return all
+	return list, total
 }
 
 func readSignature(f policy.Field, now time.Time) *signature {
@@ -54,7 +58,7 @@ func readSignature(f policy.Field, now time.Time) *signature {
 		s.settle(policy.PermError, err.Error())
 		return s
 	}
-	s.domain, s.selector = domainName(solid(tags["d"])), domainName(solid(tags["s"]))
+	s.domain, s.selector = domainName(tags["d"]), domainName(tags["s"])
 	s.identity, s.algorithm, s.sign = solid(tags["i"]), solid(tags["a"]), solid(tags["b"])
 	s.names = elements(strings.ToLower(tags["h"]))
 	s.precheck(tags, now)
@@ -70,6 +74,8 @@ func (s *signature) precheck(tags map[string]string, now time.Time) {
 		s.settle(policy.PermError, "its version is not 1")
 	case s.domain == "" || s.selector == "":
 		s.settle(policy.PermError, "its domain or selector is no name")
+	case !areFieldNames(s.names):
+		s.settle(policy.PermError, "malformed list of header fields")
 	case !slices.Contains(s.names, "from"): // RFC 6376 section 5.4
 		s.settle(policy.PermError, "it does not cover From")
 	case len(s.names) > maxNames:
@@ -80,15 +86,57 @@ func (s *signature) precheck(tags map[string]string, now time.Time) {
 		s.settle(policy.PermError, "its algorithm is not known")
 	case partial: // RFC 6376 section 8.2: what is appended would seem signed
 		s.settle(byPolicy, "it covers a part of the body alone (l=)")
-	case expired(tags["x"], now):
-		s.settle(policy.Fail, "it has expired") // RFC 6376 section 3.5, x=
 	}
+	s.precheckTimes(tags, now)
+}
+
+// precheckTimes looks at t= and x= (RFC 6376 section 3.5).
+func (s *signature) precheckTimes(tags map[string]string, now time.Time) {
+	made, goodMade := seconds(tags, "t")
+	end, goodEnd := seconds(tags, "x")
+	_, ends := tags["x"]
+	switch {
+	case !goodMade:
+		s.settle(policy.PermError, "malformed time")
+	case !goodEnd:
+		s.settle(policy.PermError, "malformed expiration time")
+	case ends && end <= made:
+		s.settle(policy.PermError, "it expired before it was made")
+	case ends && now.Unix() > end:
+		s.settle(policy.Fail, "it has expired")
+	}
+}
+
+// seconds is a time since 1970 that a tag holds, of 12 digits at most; 0 where the tag is not there.
+func seconds(tags map[string]string, tag string) (at int64, ok bool) {
+	value, given := tags[tag]
+	if !given {
+		return 0, true
+	}
+	if value == "" || len(value) > 12 || strings.Trim(value, "0123456789") != "" {
+		return 0, false
+	}
+	at, err := strconv.ParseInt(value, 10, 64)
+	return at, err == nil
+}
+
+// areFieldNames says whether a list holds nothing but what a header field may be named (RFC 5322 section 2.2). Empty elements, which
+// some signers leave at the end, are passed over.
+func areFieldNames(list []string) bool {
+	for _, name := range list {
+		if strings.ContainsFunc(name, func(c rune) bool { return c <= ' ' || c >= 127 }) {
+			return false
+		}
+	}
+	return true
 }
 
 // readValues reads what the verification needs, and settles a signature that it cannot be read from.
 func (s *signature) readValues(tags map[string]string) {
 	var forms, sum, value error
-	s.headRelaxed, s.bodyRelaxed, forms = canonicalForms(solid(tags["c"]))
+	if c, ok := tags["c"]; ok {
+		s.headRelaxed, s.bodyRelaxed, forms = canonicalForms(solid(c))
+	}
 	s.bodySum, sum = base64.StdEncoding.DecodeString(solid(tags["bh"]))
 	s.value, value = base64.StdEncoding.DecodeString(s.sign)
 	_, hasIdentity := tags["i"]
@@ -98,10 +146,6 @@ func (s *signature) readValues(tags map[string]string) {
 		s.settle(policy.PermError, "signature missing required tag")
 	case hasIdentity && !s.within(): // RFC 6376 section 3.5, i=
 		s.settle(policy.PermError, "domain mismatch")
-	case !isTime(tags["t"]):
-		s.settle(policy.PermError, "malformed time")
-	case !isTime(tags["x"]):
-		s.settle(policy.PermError, "malformed expiration time")
 	case hasQuery && !slices.Contains(elements(q), "dns/txt"):
 		s.settle(policy.PermError, "unsupported public key query method")
 	case forms != nil:
@@ -115,11 +159,14 @@ func (s *signature) readValues(tags map[string]string) {
 
 var errForm = errors.New("unsupported canonicalization algorithm")
 
-// canonicalForms reads a c=: whether the forms of header and body are the relaxed ones.
+// canonicalForms reads a c=: whether the forms of header and body are the relaxed ones. One name is the header's.
 func canonicalForms(c string) (head, body bool, err error) {
-	h, b, _ := strings.Cut(c, "/")
+	h, b, both := strings.Cut(c, "/")
+	if !both {
+		b = "simple"
+	}
 	for _, name := range []string{h, b} {
-		if name != "" && name != "simple" && name != "relaxed" {
+		if name != "simple" && name != "relaxed" {
 			err = errForm
 		}
 	}
@@ -134,19 +181,11 @@ func (s *signature) within() bool {
 
 // identityDomain is the domain of i=; "" where there is none.
 func (s *signature) identityDomain() string {
-	return domainName(s.identity[strings.LastIndexByte(s.identity, '@')+1:])
-}
-
-// isTime says whether a value is a time in seconds since 1970, or not there.
-func isTime(value string) bool {
-	_, err := strconv.ParseInt(solid(value), 10, 64)
-	return value == "" || err == nil
-}
-
-// expired says whether a time in seconds since 1970 is past.
-func expired(x string, now time.Time) bool {
-	sec, err := strconv.ParseInt(solid(x), 10, 64)
-	return err == nil && now.Unix() > sec
+	at := strings.LastIndexByte(s.identity, '@')
+	if at < 0 {
+		return ""
+	}
+	return domainName(s.identity[at+1:])
 }
 
 // settle sets the result; the first one stands.
@@ -165,17 +204,22 @@ func settleAll(list []*signature, result policy.Outcome, reason string) {
 // keyName is where the key is published (RFC 6376 section 3.6.2.1).
 func (s *signature) keyName() string { return s.selector + "._domainkey." + s.domain }
 
-// choose is up to n of the signatures: those nearest to the author's domain first, else in the order of the header.
+// choose is up to n of the signatures: those nearest to the author's domain first, of these what may pass, else in the order of the header.
 func choose(all []*signature, from string, n int) []*signature {
 	list := slices.Clone(all)
+	hopeless := map[bool]int{true: 1}
 	slices.SortStableFunc(list, func(a, b *signature) int {
-		return cmp.Compare(nearness(b.domain, from), nearness(a.domain, from))
+		return cmp.Or(cmp.Compare(nearness(b.domain, from), nearness(a.domain, from)),
+			cmp.Compare(hopeless[a.result != ""], hopeless[b.result != ""]))
 	})
 	return list[:min(n, len(list))]
 }
 
 // nearness is higher the more labels at the end two domains share, and highest for the same domain.
 func nearness(domain, from string) int {
+	if domain == "" || from == "" {
+		return 0
+	}
 	a, b := strings.Split(domain, "."), strings.Split(from, ".")
 	n := 0
 	for n < len(a) && n < len(b) && a[len(a)-1-n] == b[len(b)-1-n] {
@@ -193,36 +237,8 @@ func aligned(domain, from string) bool {
 		(domain == from || strings.HasSuffix(domain, "."+from) || strings.HasSuffix(from, "."+domain))
 }
 
-// domainName is a name in lower case and A-labels (RFC 8616 section 5); "" where s is none.
+// domainName is idn.Canonical; "" where s is none.
 func domainName(s string) string {
-	s = strings.ToLower(s)
-	for _, c := range []byte(s) {
-		if c >= 0x80 {
-			ascii, err := idna.Lookup.ToASCII(s)
-			if err != nil {
-				return ""
-			}
-			s = ascii
-			break
-		}
-	}
-	if len(s) > 253 { // RFC 1035 section 2.3.4
-		return ""
-	}
-	for label := range strings.SplitSeq(s, ".") {
-		if !isLabel(label) {
-			return ""
-		}
-	}
-	return s
-}
-
-// isLabel allows the underscore too, which names in the DNS may have.
-func isLabel(s string) bool {
-	for _, c := range []byte(s) {
-		if c != '-' && c != '_' && (c < '0' || c > '9') && (c < 'a' || c > 'z') {
-			return false
-		}
-	}
-	return len(s) >= 1 && len(s) <= 63 // RFC 1035 section 2.3.4
+	name, _ := idn.Canonical(s)
+	return name
 }
