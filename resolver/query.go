@@ -111,6 +111,7 @@ type outcome struct {
 // context ends, but never longer than Settings.Timeout.
 func (r *Resolver) fly(ctx context.Context, q question) <-chan singleflight.Result {
 	return r.flights.DoChan(q.key(), func() (any, error) {
+		growStack(0)
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.settings.Timeout)
 		defer cancel()
 		if failed := r.acquire(ctx, q); failed != nil {
