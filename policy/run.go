@@ -190,7 +190,7 @@ func (r *Run) start(stage Stage, wanted func(*Slot) bool) bool {
 	tasks := slices.Clip(r.tasks)
 	for _, t := range tasks[n:] {
 		ctx, cancel := context.WithTimeout(r.ctx, budget)
-		t.expired = ctx.Done()
+		t.expired, t.cancel = ctx.Done(), cancel
 		v := r.view
 		go func() {
 			defer cancel()
@@ -208,13 +208,16 @@ func (p *Policy) budget() time.Duration {
 }
 
 // drop voids the findings of a stage and of those after it.
-func (r *Run) drop(from Stage) {
-	r.tasks = slices.DeleteFunc(slices.Clone(r.tasks), func(t *task) bool { return t.stage >= from })
-}
+func (r *Run) drop(from Stage) { r.void(func(s Stage) bool { return s >= from }) }
 
-// dropStage voids the findings of one stage.
-func (r *Run) dropStage(s Stage) {
-	r.tasks = slices.DeleteFunc(slices.Clone(r.tasks), func(t *task) bool { return t.stage == s })
+// void ends the checks of some stages: a sender that begins anew, again and again, is not to leave them behind.
+func (r *Run) void(meant func(Stage) bool) {
+	r.tasks = slices.DeleteFunc(slices.Clone(r.tasks), func(t *task) bool {
+		if meant(t.stage) {
+			t.cancel()
+		}
+		return meant(t.stage)
+	})
 }
 
 // all, not, lastResort, reads and whole say which checks of a stage are meant.

@@ -14,7 +14,6 @@ type stream struct {
 	head    []byte           // ours: a check that overran may still read it when the message is gone
 	readers []*io.PipeWriter // of the checks that read the content
 	tasks   []*task          // all that were started with the header
-	cancel  []context.CancelFunc
 }
 
 var errAborted = errors.New("the content did not come whole")
@@ -26,7 +25,7 @@ func (r *Run) Content(head *Message) io.Writer {
 	if r.stream != nil || len(r.policy.Slots) == 0 {
 		return nil
 	}
-	r.dropStage(StageRcpt)
+	r.void(func(s Stage) bool { return s == StageRcpt })
 	r.stream = &stream{head: bytes.Clone(head.Head)}
 	v := r.view
 	v.Recipient, v.Message, v.Time = Mailbox{}, r.stream.message(head), time.Now()
@@ -57,7 +56,7 @@ func (st *stream) start(r *Run, v View) {
 	all := r.tasks
 	for _, t := range st.tasks {
 		ctx, cancel := context.WithCancel(r.ctx)
-		st.cancel = append(st.cancel, cancel)
+		t.cancel = cancel
 		v, end := v, func() {}
 		if reads(t.slot) {
 			rd, wr := io.Pipe()
@@ -90,10 +89,9 @@ func (r *Run) endContent(err error) {
 	for _, w := range st.readers {
 		w.CloseWithError(err) // nil is io.EOF
 	}
-	for i, t := range st.tasks {
-		cancel := st.cancel[i]
+	for _, t := range st.tasks {
 		if err != nil {
-			cancel()
+			t.cancel()
 			continue
 		}
 		if t.isDone() {
@@ -101,7 +99,7 @@ func (r *Run) endContent(err error) {
 		}
 		t.timer = time.AfterFunc(r.policy.budget(), func() {
 			t.settle(t.fault("did not finish in time"))
-			cancel()
+			t.cancel()
 		})
 	}
 }

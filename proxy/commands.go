@@ -12,7 +12,7 @@ import (
 type command struct {
 	phases phase // where it is legal; elsewhere it is answered 503
 	arg    argRule
-	idle   bool // brings no mail on
+	idle   phase // where it brings no mail on
 	run    func(s *session, arg []byte)
 }
 
@@ -26,28 +26,28 @@ const (
 
 // commands is indexed by verb.
 var commands = [...]command{
-	smtp.Unknown:  {phaseAny, argAny, false, func(s *session, _ []byte) { s.fail(replyUnknown) }},
-	smtp.Helo:     {phaseAny, argNeeded, false, func(s *session, arg []byte) { s.hello(arg, false) }},
-	smtp.Ehlo:     {phaseAny, argNeeded, false, func(s *session, arg []byte) { s.hello(arg, true) }},
-	smtp.Mail:     {phaseReady, argNeeded, false, (*session).mail},
-	smtp.Rcpt:     {phaseMail, argNeeded, false, (*session).rcpt},
-	smtp.Data:     {phaseMail, argNone, false, (*session).data},
-	smtp.Bdat:     {phaseReady | phaseMail | phaseChunk, argNeeded, false, (*session).bdat},
-	smtp.Rset:     {phaseAny, argNone, true, (*session).rset},
-	smtp.Noop:     {phaseAny, argAny, true, func(s *session, _ []byte) { s.reply(replyOK) }},
-	smtp.Vrfy:     {phaseAny, argNeeded, true, func(s *session, _ []byte) { s.reply(replyVrfy) }},
-	smtp.Help:     {phaseAny, argAny, true, func(s *session, _ []byte) { s.reply(replyHelp) }},
-	smtp.Quit:     {phaseAny, argNone, false, (*session).quit},
-	smtp.StartTLS: {phaseReady, argNone, false, (*session).startTLS},
-	smtp.Expn:     {phaseAny, argAny, true, (*session).notHere},
-	smtp.Etrn:     {phaseAny, argAny, true, (*session).notHere},
-	smtp.Turn:     {phaseAny, argAny, true, (*session).notHere},
-	smtp.Atrn:     {phaseAny, argAny, true, (*session).notHere},
-	smtp.Send:     {phaseAny, argAny, true, (*session).notHere},
-	smtp.Soml:     {phaseAny, argAny, true, (*session).notHere},
-	smtp.Saml:     {phaseAny, argAny, true, (*session).notHere},
-	smtp.Auth:     {phaseAny, argAny, true, (*session).notHere},
-	smtp.Xclient:  {phaseStart | phaseReady, argNeeded, false, (*session).xclient},
+	smtp.Unknown:  {phaseAny, argAny, 0, func(s *session, _ []byte) { s.fail(replyUnknown) }},
+	smtp.Helo:     {phaseAny, argNeeded, phaseAny &^ phaseStart, func(s *session, arg []byte) { s.hello(arg, false) }},
+	smtp.Ehlo:     {phaseAny, argNeeded, phaseAny &^ phaseStart, func(s *session, arg []byte) { s.hello(arg, true) }},
+	smtp.Mail:     {phaseReady, argNeeded, 0, (*session).mail},
+	smtp.Rcpt:     {phaseMail, argNeeded, 0, (*session).rcpt},
+	smtp.Data:     {phaseMail, argNone, 0, (*session).data},
+	smtp.Bdat:     {phaseReady | phaseMail | phaseChunk, argNeeded, 0, (*session).bdat},
+	smtp.Rset:     {phaseAny, argNone, phaseAny, (*session).rset},
+	smtp.Noop:     {phaseAny, argAny, phaseAny, func(s *session, _ []byte) { s.reply(replyOK) }},
+	smtp.Vrfy:     {phaseAny, argNeeded, phaseAny, func(s *session, _ []byte) { s.reply(replyVrfy) }},
+	smtp.Help:     {phaseAny, argAny, phaseAny, func(s *session, _ []byte) { s.reply(replyHelp) }},
+	smtp.Quit:     {phaseAny, argNone, 0, (*session).quit},
+	smtp.StartTLS: {phaseReady, argNone, 0, (*session).startTLS},
+	smtp.Expn:     {phaseAny, argAny, phaseAny, (*session).notHere},
+	smtp.Etrn:     {phaseAny, argAny, phaseAny, (*session).notHere},
+	smtp.Turn:     {phaseAny, argAny, phaseAny, (*session).notHere},
+	smtp.Atrn:     {phaseAny, argAny, phaseAny, (*session).notHere},
+	smtp.Send:     {phaseAny, argAny, phaseAny, (*session).notHere},
+	smtp.Soml:     {phaseAny, argAny, phaseAny, (*session).notHere},
+	smtp.Saml:     {phaseAny, argAny, phaseAny, (*session).notHere},
+	smtp.Auth:     {phaseAny, argAny, phaseAny, (*session).notHere},
+	smtp.Xclient:  {phaseStart | phaseReady, argNeeded, 0, (*session).xclient},
 }
 
 // command answers one command line.
@@ -66,7 +66,7 @@ func (s *session) command(line []byte) {
 		s.refusedDT = false
 	}
 	c := &commands[verb]
-	if c.idle {
+	if s.phase&c.idle != 0 {
 		if s.idleCmds++; s.idleCmds > s.set.Limits.IdleCommands {
 			s.hangUp(replyIdleCmds)
 			return
