@@ -113,27 +113,32 @@ func (q *SQLite) setAside(why error) error {
 	return nil
 }
 
-// load reads the file. What the table holds already is newer, or as good. What goes beyond the limit is dropped as ever.
+// load reads the file. Sightings go on meanwhile: what the table holds already is newer, or as good. What goes beyond the limit is dropped
+// as ever.
 func (q *SQLite) load(db *sql.DB) error {
 	ctx := context.Background()
 	if err := db.QueryRowContext(ctx, "SELECT coalesce(max(id), 0) FROM edit").Scan(&q.seen); err != nil {
 		return err
 	}
-	q.table.mu.Lock()
-	defer q.table.mu.Unlock()
-	before := q.table.changed
-	q.table.changed = map[Key]struct{}{}
-	err := eachRow(ctx, db, func(k Key, e Entry, _ string) bool {
-		q.table.set(k, merge(q.table.entry(k), e), "")
-		if _, ok := before[k]; !ok && q.table.entry(k) == e {
-			delete(q.table.changed, k)
-		}
+	return eachRow(ctx, db, func(k Key, e Entry, _ string) bool {
+		q.table.recall(k, e)
 		return true
 	})
-	for k := range before {
-		q.table.changed[k] = struct{}{}
+}
+
+// recall takes in an entry as it is on disk. It is a change only where the table knows better, or knew already that it is to be written.
+func (t *table) recall(k Key, e Entry) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	is := t.entry(k)
+	if is.First != 0 && t.rules.over(e, is.First) {
+		return // it began anew
 	}
-	return err
+	_, unsaved := t.changed[k]
+	t.set(k, merge(is, e), "")
+	if !unsaved && t.entry(k) == e {
+		delete(t.changed, k)
+	}
 }
 
 // ail tells when the disk cannot be written, so that memory alone serves, and when it can again.
