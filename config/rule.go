@@ -96,6 +96,10 @@ func (r *reader) ruleProof(path string, u *Rule) {
 		r.at(path+".proof", "belongs to an allow: who is denied proves nothing")
 	case u.Proof == "spf" && len(u.FromDomain) > 0:
 		r.at(path+".proof", "SPF proves nothing about the author of a message: write \"dkim\"")
+	case u.Proof == "dkim" && byName && len(u.FromDomain)+len(u.Sender)+len(u.SenderDomain) == 0:
+		r.at(path+".proof", "DKIM proves nothing about a HELO name: write \"spf\"")
+	case u.Proof != "none" && slices.Contains(u.Sender, "<>"):
+		r.at(path+".proof", `nothing proves "<>": write proof = "none" to accept that, or name the senders without it`)
 	}
 }
 

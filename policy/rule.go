@@ -29,7 +29,7 @@ type Proof string
 
 // The proofs.
 const (
-	ProofSPF  Proof = "spf"  // SPF passed for the domain of the reverse-path
+	ProofSPF  Proof = "spf"  // SPF passed for the domain of the reverse-path, or for the HELO name where the rule goes by that alone
 	ProofDKIM Proof = "dkim" // a signature passed whose domain is the author's or the sender's, or one above it
 )
 
@@ -84,7 +84,7 @@ func (r *Rule) skips(check string) bool {
 func (r *Rule) proved(c *Case) bool {
 	for _, f := range c.Findings {
 		switch {
-		case f.Check == "spf" && f.Outcome == Pass && slices.Contains(r.Proof, ProofSPF) && len(r.FromDomain) == 0:
+		case f.Check == "spf" && slices.Contains(r.Proof, ProofSPF) && r.sent(c, f):
 			return true
 		case f.Check == "dkim" && slices.Contains(r.Proof, ProofDKIM) && r.signed(c, f):
 			return true
@@ -93,11 +93,36 @@ func (r *Rule) proved(c *Case) bool {
 	return false
 }
 
+// bySender says whether the rule goes by the reverse-path; byHelo whether by the HELO name and no other.
+func (r *Rule) bySender() bool { return len(r.Sender)+len(r.SenderDomain) > 0 }
+
+func (r *Rule) byHelo() bool {
+	return len(r.Helo) > 0 && !r.bySender() && len(r.FromDomain) == 0
+}
+
+// sent says whether SPF passed for the name that the rule goes by. With the null reverse-path it is the HELO name's result (RFC 7208 section
+// 2.4), and nothing proves "<>".
+func (r *Rule) sent(c *Case, f Finding) bool {
+	passed := f.Outcome == Pass
+	switch {
+	case len(r.FromDomain) > 0:
+		return false
+	case r.byHelo():
+		return passed && c.NullPath || f.Fact(FactHelo) == string(Pass)
+	case r.bySender():
+		return passed && !c.NullPath
+	}
+	return passed
+}
+
 // signed says whether a signature passed for the name that the rule goes by.
 func (r *Rule) signed(c *Case, f Finding) bool {
 	name := c.Sender.Domain
-	if len(r.FromDomain) > 0 {
+	switch {
+	case len(r.FromDomain) > 0:
 		name = c.FromDomain
+	case r.byHelo():
+		return false
 	}
 	for _, x := range f.Facts {
 		if x.Key == FactSigned && name != "" && (name == x.Value || strings.HasSuffix(name, "."+x.Value)) {
@@ -107,8 +132,12 @@ func (r *Rule) signed(c *Case, f Finding) bool {
 	return false
 }
 
-// FactSigned is the key of the facts in which the dkim check names the domains whose signatures passed: lower case, A-labels.
-const FactSigned = "signed"
+const (
+	// FactSigned is the key of the facts in which the dkim check names the domains whose signatures passed: lower case, A-labels.
+	FactSigned = "signed"
+	// FactHelo is the key of the fact in which the spf check has the result of the HELO name, where it was looked at beside the reverse-path.
+	FactHelo = "helo_result"
+)
 
 func senderKey(c *Case) string {
 	if c.NullPath {

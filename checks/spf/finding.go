@@ -13,7 +13,7 @@ func (r *result) finding(helo *result) policy.Finding {
 		Auth: []policy.AuthResult{r.auth()}}
 	if helo != nil {
 		f.Facts = append(f.Facts, policy.Fact{Key: "helo", Value: helo.domain},
-			policy.Fact{Key: "helo_result", Value: string(helo.outcome)})
+			policy.Fact{Key: policy.FactHelo, Value: string(helo.outcome)})
 		f.Auth = append(f.Auth, helo.auth())
 	}
 	return f

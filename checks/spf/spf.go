@@ -10,6 +10,7 @@
 // Outcomes: pass; fail and softfail (the domain says the client may not, or probably may not, send for it); neutral (it does not
 // say); none (it has no record, or there is no domain to ask: the sender's is an address literal or has no dot); temperror (the
 // DNS gave no answer, or not within 20 s); permerror (the record is broken, or takes more than ten terms with look-ups or two void ones).
+// A look-up for "ptr" that fails is no match (section 5.5), though the DNS may be at fault: the client's side answers it, and could always fail.
 //
 // Evidence: "identity" (mailfrom or helo), "domain", "client"; "record" (the domain's own, up to 500 octets), "matched" (the term that
 // decided, or its kind where it stands in a record further on), "error" (what is wrong with the record), "lookups" (how many names
