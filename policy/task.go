@@ -14,9 +14,9 @@ type task struct {
 	stage   Stage
 	started time.Time
 	cancel  context.CancelFunc // ends it
-	done    chan struct{}   // closed when finding is set
-	expired <-chan struct{} // closed at the end of its budget; nil where timer keeps it
-	timer   *time.Timer     // of a check that was started with the header: runs from the end of the content on
+	done    chan struct{}      // closed when finding is set
+	expired <-chan struct{}    // closed at the end of its budget; nil where timer keeps it
+	timer   *time.Timer        // of a check that was started with the header: runs from the end of the content on
 	once    sync.Once
 	finding Finding
 }
