@@ -8,7 +8,7 @@ import (
 )
 
 // Check looks at one thing at one stage and reports what it saw; it never decides. It is safe for concurrent use, keeps
-// nothing of a session, and returns soon after its context ends.
+// nothing of a session but in the View's Marks, and returns soon after its context ends.
 type Check interface {
 	Name() string // its Kind's name
 	Stage() Stage // the earliest stage at which it has all it reads
@@ -63,19 +63,19 @@ func (m Mailbox) String() string {
 
 // View is what is known of a session when a check runs. What a stage has not brought yet is zero.
 type View struct {
-	Time         time.Time  // when the stage was reached
-	Client       netip.Addr // the sender's address, never an IPv4-mapped one
-	EarlyTalk    bool       // it sent bytes before the banner
-	Hostname     string     // our own name
-	Helo         string     // its HELO or EHLO name, as sent
-	TLS          bool
-	Sender       Mailbox // the reverse-path
-	NullPath     bool    // the reverse-path is <>
-	Transactions int     // how many MAIL commands came before in this session
-	Recipient    Mailbox // at StageRcpt
-	Recipients   int     // how many RCPT commands came before in this transaction
-	Message      *Message
-	Content      io.Reader // for a Reader
+	Time        time.Time  // when the stage was reached
+	Client      netip.Addr // the sender's address, never an IPv4-mapped one
+	EarlyTalk   bool       // it sent bytes before the banner
+	Hostname    string     // our own name
+	Helo        string     // its HELO or EHLO name, as sent
+	TLS         bool
+	Sender      Mailbox // the reverse-path
+	NullPath    bool    // the reverse-path is <>
+	Recipient   Mailbox // at StageRcpt
+	Message     *Message
+	Content     io.Reader // for a Reader
+	Session     *Marks    // what checks noted of the session
+	Transaction *Marks    // what they noted since MAIL
 
 	findings func(check string) (Finding, bool)
 }

@@ -22,6 +22,7 @@ func (p *Policy) Begin(ctx context.Context, v View) *Run {
 	r := &Run{policy: p, view: v, ctx: ctx}
 	if len(p.Slots) > 0 {
 		r.ctx, r.cancel = context.WithCancel(ctx)
+		r.view.Session = new(Marks)
 	}
 	r.start(StageConnect, all)
 	return r
@@ -54,9 +55,8 @@ func (r *Run) Helo(name string, tls bool) {
 // Mail starts what the reverse-path allows.
 func (r *Run) Mail(sender Mailbox, null bool) {
 	r.drop(StageMail)
-	r.view.Sender, r.view.NullPath, r.view.Recipients = sender, null, 0
+	r.view.Sender, r.view.NullPath, r.view.Transaction = sender, null, new(Marks)
 	r.start(StageMail, all)
-	r.view.Transactions++
 }
 
 // Rcpt judges one recipient by all that is known before the content. A LastResort check runs only where nothing else refuses.
@@ -68,7 +68,6 @@ func (r *Run) Rcpt(rcpt Mailbox) Decision {
 	r.view.Recipient = rcpt
 	r.start(StageRcpt, not(lastResort))
 	d := r.judge(StageRcpt)
-	r.view.Recipients++
 	if d.Done >= Defer || !r.start(StageRcpt, func(s *Slot) bool { return lastResort(s) && r.wanted(s, d) }) {
 		return d
 	}

@@ -5,7 +5,7 @@
 // sender loses time and no mail.
 //
 //	[check.ratelimit]              # all that is written here is the default
-//	connections     = "60/1m"      # sessions, counted when they bring their first recipient
+//	connections     = "60/1m"      # sessions, counted when they bring a recipient
 //	messages        = "300/10m"
 //	recipients      = "3000/10m"
 //	unknown         = "20/10m"     # recipients refused as unknown; found by those who try names
@@ -27,8 +27,8 @@
 // Anyone may claim a sender, and could use up a domain's messages in its name. So sender_messages counts only mail for which the check
 // spf passed, and counts nothing where spf is not set up.
 //
-// The check runs at each recipient. Sessions and messages are counted at their first one; at the others the client meets the limit again
-// that it met last, until there is room. Sessions without a recipient are bounded by [limits].
+// The check runs at each recipient. A session and a message are counted once, at the first one that their limit lets pass; after that the
+// client meets the limit again that it met last, until there is room. Sessions without a recipient are bounded by [limits].
 //
 // With a Redis or Valkey server as the store, what a client brings to several machines counts together. A server that does not answer within
 // 250 ms, or answers that it is full, read-only or loading, is left alone for a second; meanwhile each machine counts by itself, on top of
@@ -110,7 +110,7 @@ func (c *Check) Follows() []string {
 	return []string{"spf"}
 }
 
-// Run counts a recipient, and with the first one its message and its session, and tells which limit is passed.
+// Run counts a recipient, and with it its message and its session unless they are counted, and tells which limit is passed.
 func (c *Check) Run(ctx context.Context, v policy.View) policy.Finding {
 	if c.isExempt(v.Client) {
 		return policy.Finding{Outcome: policy.Pass, Facts: []policy.Fact{{Key: "exempt", Value: v.Client.String()}}}
@@ -131,31 +131,33 @@ type counted struct {
 	who   string
 	n     int // how many more there are now; 0: only look
 	limit Limit
+	once  *policy.Marks // of what is counted once
 }
 
 func (q *counted) key() string { return string(q.what) + " " + q.who }
 
+// mark says that it is counted.
+func (q *counted) mark() string { return "ratelimit " + string(q.what) }
+
 // counts is what is counted at this recipient, in the order in which limits are told.
 func (c *Check) counts(v policy.View) []counted {
-	session, message := 0, 0
-	if v.Recipients == 0 {
-		message = 1
-		if v.Transactions == 1 { // its MAIL was the first of the session
-			session = 1
-		}
-	}
 	who, s := client(v.Client), &c.settings
 	all := make([]counted, 0, 5)
-	add := func(what policy.Outcome, who string, n int, l Limit) {
-		if l.Count > 0 && who != "" {
-			all = append(all, counted{what, who, n, l})
+	add := func(what policy.Outcome, who string, n int, l Limit, once *policy.Marks) {
+		if l.Count == 0 || who == "" {
+			return
 		}
+		q := counted{what, who, n, l, once}
+		if once.Has(q.mark()) {
+			q.n = 0
+		}
+		all = append(all, q)
 	}
-	add(Connections, who, session, s.Connections)
-	add(Messages, who, message, s.Messages)
-	add(Recipients, who, 1, s.Recipients)
-	add(Unknown, who, 0, s.Unknown)
-	add(SenderMessages, provedSender(v), message, s.SenderMessages)
+	add(Connections, who, 1, s.Connections, v.Session)
+	add(Messages, who, 1, s.Messages, v.Transaction)
+	add(Recipients, who, 1, s.Recipients, nil)
+	add(Unknown, who, 0, s.Unknown, nil)
+	add(SenderMessages, provedSender(v), 1, s.SenderMessages, v.Transaction)
 	return all
 }
 
@@ -168,6 +170,9 @@ func (c *Check) take(ctx context.Context, q counted, now time.Time, f *policy.Fi
 			f.Outcome, f.Text = policy.TempError, "Limits cannot be looked up at the moment, please try again later"
 		}
 		return
+	}
+	if q.n > 0 && !use.Over {
+		q.once.Set(q.mark())
 	}
 	f.Facts = append(f.Facts, policy.Fact{Key: string(q.what), Value: fmt.Sprintf("%d of %v", use.Used, q.limit)})
 	// Unknown users are counted only when they are known to be, so here it is the room for one more that matters.

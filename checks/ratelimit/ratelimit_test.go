@@ -107,6 +107,50 @@ func TestMessages(t *testing.T) {
 	})
 }
 
+// TestSessionsThatBeginWithRSET: a session is counted at its first recipient, whichever of its transactions brings that.
+func TestSessionsThatBeginWithRSET(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := small(NewMemory(100), func(s *Settings) { s.Connections = Limit{2, time.Hour} })
+		want(t, "the first", session(t, p, stranger, "x.example", 0, 1), pass(1))
+		want(t, "the second", session(t, p, stranger, "x.example", 0, 0, 2, 1), pass(3))
+		want(t, "the third", session(t, p, stranger, "x.example", 0, 2, 1), repeat(Connections, 3))
+	})
+}
+
+// TestCountedOnceLetPass: what was refused at first is counted when it passes after all, and once. A crowd that asks again and again gets
+// no more through than the limit.
+func TestCountedOnceLetPass(t *testing.T) {
+	for _, limit := range []policy.Outcome{Connections, Messages, SenderMessages} {
+		synctest.Test(t, func(t *testing.T) {
+			p := small(NewMemory(100), func(s *Settings) {
+				*map[policy.Outcome]*Limit{Connections: &s.Connections, Messages: &s.Messages, SenderMessages: &s.SenderMessages}[limit] = Limit{10, 2 * time.Second}
+			})
+			var crowd []*policy.Run
+			for range 60 {
+				r := p.Begin(t.Context(), policy.View{Client: netip.MustParseAddr(stranger)})
+				defer r.Close()
+				r.Mail(policy.Mailbox{Local: "a", Domain: "pass.example"}, false)
+				crowd = append(crowd, r)
+			}
+			ask := func() (passed int) {
+				for _, r := range crowd {
+					if r.Rcpt(amy).Done == policy.None {
+						passed++
+					}
+				}
+				return passed
+			}
+			if n := ask(); n != 10 {
+				t.Errorf("%s: %d passed at first, want 10", limit, n)
+			}
+			time.Sleep(250 * time.Millisecond) // there is room for one more
+			if n := ask(); n > 11 {
+				t.Errorf("%s: %d passed then, want 11 at most", limit, n)
+			}
+		})
+	}
+}
+
 func TestRecipients(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := small(NewMemory(100), func(s *Settings) { s.Recipients = Limit{5, time.Minute} })
@@ -248,7 +292,7 @@ func TestEvidenceAndReply(t *testing.T) {
 	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 	s := &Settings{Messages: Limit{1, 10 * time.Minute}, Recipients: Limit{100, time.Hour}}
 	c := New(s, NewMemory(10))
-	v := policy.View{Client: netip.MustParseAddr(stranger), Time: now, Transactions: 1}
+	v := policy.View{Client: netip.MustParseAddr(stranger), Time: now}
 	c.Run(t.Context(), v)
 	f := c.Run(t.Context(), v)
 	facts := []policy.Fact{{Key: "messages", Value: "1 of 1/10m"}, {Key: "retry", Value: "10m"}, {Key: "recipients", Value: "2 of 100/1h"}}
@@ -277,7 +321,7 @@ func TestDefaults(t *testing.T) {
 
 func BenchmarkRun(b *testing.B) {
 	c := New(defaults(), NewMemory(DefaultKeys))
-	v := policy.View{Client: netip.MustParseAddr(stranger), Time: time.Now(), Transactions: 1}
+	v := policy.View{Client: netip.MustParseAddr(stranger), Time: time.Now()}
 	b.ReportAllocs()
 	for b.Loop() {
 		v.Time = v.Time.Add(time.Second)
