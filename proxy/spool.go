@@ -32,6 +32,7 @@ const (
 	firstSize = 16 << 10 // of the buffer that most messages fit into whole
 	chunkSize = 64 << 10
 	roomLeft  = 512 // a buffer with less room than this is full
+	largeHead = 64 << 10
 )
 
 var (
@@ -188,8 +189,10 @@ func (sp *spool) takeFirst() bool {
 	return sp.reserve(firstSize)
 }
 
+// growFirst doubles the first buffer. A header cannot go to a file, so where memory is scarce a large one has to go: some slow senders of such
+// would leave no memory for anybody.
 func (sp *spool) growFirst() *[]byte {
-	if !sp.reserve(int64(cap(*sp.first))) {
+	if cap(*sp.first) >= largeHead && sp.memory.scarce() || !sp.reserve(int64(cap(*sp.first))) {
 		return sp.giveUp(errNoMemory)
 	}
 	bigger := make([]byte, len(*sp.first), 2*cap(*sp.first))

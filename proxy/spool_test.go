@@ -134,6 +134,34 @@ func TestSpoolLongHead(t *testing.T) {
 	}
 }
 
+// TestSpoolLargeHeadsLeaveRoom: headers of 500 KB, however many, take no more than half of the memory and what they had by then.
+func TestSpoolLargeHeadsLeaveRoom(t *testing.T) {
+	mem, lim := spoolLimits(t, 8<<20, 0)
+	refused := 0
+	var all []*spool
+	for range 40 {
+		sp := newSpool(mem, lim, 1<<30)
+		sp.write(plain, bytes.Repeat([]byte("Field: some text\r\n"), 500_000/18))
+		if sp.full == errNoMemory {
+			refused++
+		}
+		all = append(all, sp)
+	}
+	if left := mem.limit.Load() - mem.used.Load(); refused == 0 || left < 1<<20 {
+		t.Errorf("%d of 40 were refused, %d octets of 8 MiB are left", refused, left)
+	}
+	sp := newSpool(mem, lim, 1<<30)
+	if sp.write(plain, message(40<<10)); sp.full != nil {
+		t.Errorf("a message of 40 KB: %v", sp.full)
+	}
+	for _, sp := range append(all, sp) {
+		sp.close()
+	}
+	if n := mem.used.Load(); n != 0 {
+		t.Errorf("%d octets were not given back", n)
+	}
+}
+
 // TestSpoolCountsCopy: the copy of the header that the checks keep counts as memory, and where there is none left for it they never begin.
 func TestSpoolCountsCopy(t *testing.T) {
 	for _, room := range []bool{true, false} {
