@@ -142,7 +142,7 @@ type Limits struct {
 	IdleCommands         int           `toml:"idle_commands"`            // NOOP, RSET and the like, without mail, likewise
 	CommandTimeout       time.Duration `toml:"command_timeout"`          // for the next command
 	DataTimeout          time.Duration `toml:"data_timeout"`             // for a whole message
-	SessionTimeout       time.Duration `toml:"session_timeout"`          // for the whole session
+	SessionTimeout       time.Duration `toml:"session_timeout"`          // for the whole session; content under way has DataTimeout all the same
 }
 
 // SMTP is [smtp]: choices in the protocol itself.

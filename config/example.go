@@ -104,7 +104,7 @@ domains = ["example.com"]
 # Bad commands, and commands without effect, before a session is ended.
 #errors = 20
 #idle_commands = 100
-# Patience for the next command, for a whole message, for a whole session.
+# Patience for the next command, for a whole message, for a whole session: no mail begins after that, and one that is coming in has data_timeout.
 #command_timeout = "5m"
 #data_timeout = "30m"
 #session_timeout = "60m"

@@ -29,9 +29,10 @@ func (s *session) data([]byte) {
 		return
 	}
 	sp := s.openSpool()
+	s.tx.pace = s.newPace()
 	dec := smtp.Decoder{}
 	decode := dec.Decode
-	if s.receive(-1, func(src []byte) (int, bool) { return sp.write(decode, src) }) {
+	if s.receive(&s.tx.pace, -1, func(src []byte) (int, bool) { return sp.write(decode, src) }) {
 		s.tx.dotted = dec.Dotted
 		s.deliver(dec.Faults)
 	}
@@ -88,21 +89,35 @@ func (s *session) maxSize() int64 {
 	return limit
 }
 
+// pace is how one content comes in. By BDAT it is that of all the chunks together: none of them gets time anew.
+type pace struct {
+	until  time.Time     // when the content must be whole
+	waited time.Duration // for its octets, not for the command of the next chunk
+	got    int64         // octets
+	kept   time.Time     // when the backend heard from us last
+}
+
+// newPace is that of content that begins now. It may end after the session should: what comes in well is not cut.
+func (s *session) newPace() pace {
+	now := time.Now()
+	return pace{until: now.Add(s.set.Limits.DataTimeout), kept: now}
+}
+
 // receive reads content and hands it to take until take is done, or n octets have come (n < 0: no count). It says whether the
 // content came whole; else the session is over.
-func (s *session) receive(n int64, take func(src []byte) (used int, done bool)) bool {
+func (s *session) receive(p *pace, n int64, take func(src []byte) (used int, done bool)) bool {
 	defer s.r.Shrink()
-	began := time.Now()
-	kept := began
 	var got int64
 	for n < 0 || got < n {
 		now := time.Now()
-		s.conn.SetReadDeadline(s.dataDeadline(began, now, got))
-		if now.Sub(kept) > keepAlive {
-			kept = now
+		s.conn.SetReadDeadline(s.dataDeadline(p, now))
+		if now.Sub(p.kept) > keepAlive {
+			p.kept = now
 			s.keepBackend()
 		}
+		now = time.Now()
 		src, err := s.fill()
+		p.waited += time.Since(now)
 		if err != nil {
 			s.lostContent(err)
 			return false
@@ -113,6 +128,7 @@ func (s *session) receive(n int64, take func(src []byte) (used int, done bool)) 
 		used, done := take(src)
 		s.r.Consume(used)
 		got += int64(used)
+		p.got += int64(used)
 		if done {
 			break
 		}
@@ -135,7 +151,7 @@ func (s *session) fill() ([]byte, error) {
 const keepAlive = time.Minute
 
 func (s *session) keepBackend() {
-	if s.back == nil {
+	if s.back == nil || s.tx == nil || !s.tx.opened {
 		return
 	}
 	if err := s.back.KeepAlive(); err != nil {
@@ -144,16 +160,18 @@ func (s *session) keepBackend() {
 }
 
 // dataDeadline is when the next octets must have come: a block in time, the average rate kept, the whole in time.
-func (s *session) dataDeadline(began, now time.Time, got int64) time.Time {
+func (s *session) dataDeadline(p *pace, now time.Time) time.Time {
 	l := &s.set.Limits
-	until := now.Add(l.BlockTimeout)
-	if byRate := began.Add(l.BlockTimeout + time.Duration(got/l.DataRate)*time.Second); byRate.Before(until) {
-		until = byRate
+	behind := p.waited - time.Duration(p.got/l.DataRate)*time.Second
+	return earlier(now.Add(l.BlockTimeout-max(behind, 0)), p.until)
+}
+
+// earlier is the earlier of two times.
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
 	}
-	if end := began.Add(l.DataTimeout); end.Before(until) {
-		until = end
-	}
-	return until
+	return a
 }
 
 // lostContent ends a session whose content did not come whole. The rest of it, should it come, is never read.
@@ -163,8 +181,10 @@ func (s *session) lostContent(err error) {
 		s.fault("too-slow")
 		s.refuse(replySlow)
 	}
-	s.abortBackend() // hazard 80
-	s.tx.opened = false
+	if s.tx != nil {
+		s.abortBackend() // hazard 80
+		s.tx.opened = false
+	}
 	s.endTransaction(policy.EndLost, "the content did not come whole: "+err.Error())
 }
 
@@ -341,9 +361,10 @@ func (s *session) takeChunk(n int64) bool {
 		t.chunks = &chunking{binary: t.params.Body == smtp.BodyBinaryMIME}
 		t.dotted = true // nobody looked
 		s.openSpool()
+		t.pace = s.newPace()
 	}
 	decode := t.chunks.decode
-	return s.receive(n, func(src []byte) (int, bool) { return t.spool.write(decode, src) })
+	return s.receive(&t.pace, n, func(src []byte) (int, bool) { return t.spool.write(decode, src) })
 }
 
 // decode is the decoder of chunks.
@@ -380,25 +401,14 @@ func (s *session) chunkDone(last bool) {
 	s.reply(replyOK)
 }
 
-// skipChunk reads and drops the octets of a BDAT that is refused.
+// skipChunk reads and drops the octets of a BDAT that is refused. All that is dropped in a session has one pace, and ends with it.
 func (s *session) skipChunk(arg []byte, r smtp.Reply) {
 	n, _, err := smtp.ParseBdat(arg)
 	if err != nil {
 		s.hangUp(asReply(err))
 		return
 	}
-	began, left := time.Now(), n
-	for left > 0 {
-		s.conn.SetReadDeadline(s.dataDeadline(began, time.Now(), n-left))
-		src, err := s.fill()
-		if err != nil {
-			s.closing = true
-			return
-		}
-		k := min(int64(len(src)), left)
-		s.r.Consume(int(k))
-		left -= k
+	if s.receive(&s.dropped, n, func(src []byte) (int, bool) { return len(src), false }) {
+		s.fail(r)
 	}
-	s.r.Shrink()
-	s.fail(r)
 }

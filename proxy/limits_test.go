@@ -1,6 +1,8 @@
 package proxy_test
 
 import (
+	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -138,6 +140,106 @@ func TestSlowContent(t *testing.T) {
 			})
 			if sink.Committed() != 0 {
 				t.Error("a message was committed")
+			}
+		})
+	}
+}
+
+// TestSlowChunks: the chunks of a content have its time together, and refused ones that of the session, also where the next command
+// comes with a chunk and is never waited for (hazard 75).
+func TestSlowChunks(t *testing.T) {
+	const open = "MAIL FROM:<a@client.example>\r\nRCPT TO:<amy@example.com>\r\n"
+	block := "\r\n" + strings.Repeat("x", 99_998)
+	tests := []struct {
+		name  string
+		setup string // one packet; the command of the first chunk at its end
+		chunk string // a chunk and the command of the next one
+		every time.Duration
+		want  string // the reply to a chunk that is in time
+		last  string
+		at    time.Duration
+	}{
+		{"a byte a chunk", open + "BDAT 1\r\n", "xBDAT 1\r\n", 100 * time.Second, "250 ", "421 4.4.2 ", 3 * time.Minute},
+		{"enough octets, with no end", open + "BDAT 100000\r\n", block + "BDAT 100000\r\n", 170 * time.Second, "250 ", "421 4.4.2 ", 30 * time.Minute},
+		{"a byte a chunk, and the next after a while", open, "BDAT 1\r\nx", 299 * time.Second, "250 ", "421 4.4.2 ", 299*time.Second + 30*time.Minute},
+		{"refused, a byte a chunk", "BDAT 1\r\n", "xBDAT 1\r\n", 100 * time.Second, "503 ", "421 4.4.2 ", 3 * time.Minute},
+		{"refused, enough octets", "BDAT 100000\r\n", block + "BDAT 100000\r\n", 170 * time.Second, "503 ", "421 4.4.2 ", time.Hour},
+		{"a mail a chunk", open + "BDAT 100000 LAST\r\n", block + open + "BDAT 100000 LAST\r\n", 170 * time.Second, "250 ", "421 4.4.2 ", 22 * 170 * time.Second},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			s := withSink(t, &mailsink.Server{Extensions: []string{"PIPELINING", "CHUNKING"}})
+			s.Limits.Errors = 1000
+			synctest.Test(t, func(t *testing.T) {
+				p := newServer(fresh(s))
+				c := p.pipe(t)
+				c.want("220 ")
+				c.say("EHLO client.example", "250")
+				began := time.Now()
+				go func() {
+					io.WriteString(c.conn, test.setup)
+					for {
+						time.Sleep(test.every)
+						if _, err := io.WriteString(c.conn, test.chunk); err != nil {
+							return
+						}
+					}
+				}()
+				got := c.reply()
+				for strings.HasPrefix(got, test.want) && time.Since(began) < 3*time.Hour {
+					got = c.reply()
+				}
+				if took := time.Since(began); !strings.HasPrefix(got, test.last) || took != test.at {
+					t.Errorf("%q after %v, want %s after %v", got, took, test.last, test.at)
+				}
+				c.conn.Close()
+				synctest.Wait()
+				time.Sleep(test.every)
+				p.atRest(t)
+			})
+		})
+	}
+}
+
+// TestContentAtTheEnd: content that comes in well as the session should end is brought to its end first, in each way.
+func TestContentAtTheEnd(t *testing.T) {
+	for by, end := range map[string]string{"DATA": ".\r\n", "BDAT": "BDAT 0 LAST\r\n"} {
+		t.Run(by, func(t *testing.T) {
+			sink := &mailsink.Server{Extensions: []string{"PIPELINING", "CHUNKING"}}
+			s := withSink(t, sink)
+			synctest.Test(t, func(t *testing.T) {
+				p := newServer(fresh(s))
+				c := p.pipe(t)
+				c.want("220 ")
+				for range 14 {
+					time.Sleep(4 * time.Minute)
+					c.say("NOOP", "250 ")
+				}
+				c.say("EHLO client.example", "250")
+				c.say("MAIL FROM:<a@client.example>", "250 ")
+				c.say("RCPT TO:<amy@example.com>", "250 ")
+				part := c.send
+				if by == "BDAT" {
+					part = func(text string) {
+						c.send(fmt.Sprintf("BDAT %d\r\n%s", len(text), text))
+						c.want("250 ")
+					}
+				} else {
+					c.say("DATA", "354 ")
+				}
+				part("Subject: x\r\n\r\n")
+				for range 5 {
+					time.Sleep(2 * time.Minute)
+					part(strings.Repeat("a line of the body\r\n", 5000))
+				}
+				c.send(end)
+				c.want("250 ", "421 4.4.2 ")
+				c.closed()
+				synctest.Wait()
+				p.atRest(t)
+			})
+			if n := sink.Committed(); n != 1 {
+				t.Errorf("%d messages", n)
 			}
 		})
 	}

@@ -30,6 +30,7 @@ type session struct {
 
 	id, refID string
 	began     time.Time
+	end       time.Time      // no mail is begun after it
 	peer      netip.AddrPort // the other end of the socket
 	client    netip.AddrPort // the real client
 	local     netip.AddrPort
@@ -53,13 +54,14 @@ type session struct {
 	script    []string // the dialogue, where it is kept
 	recorded  bool     // a record of this session was written
 
-	run    *policy.Run
-	tx     *transaction
-	back   *backend.Conn
-	target *backend.Backend // which one back leads to
-	told   bool             // back was used by an earlier transaction: it may have died since
-	wait   []waiting        // replies that the sender is owed behind those of the backend
-	spare  []waiting        // room for the next ones
+	run     *policy.Run
+	tx      *transaction
+	dropped pace // of chunks that were refused
+	back    *backend.Conn
+	target  *backend.Backend // which one back leads to
+	told    bool             // back was used by an earlier transaction: it may have died since
+	wait    []waiting        // replies that the sender is owed behind those of the backend
+	spare   []waiting        // room for the next ones
 }
 
 // refusal is a reply with what decided it.
@@ -83,6 +85,8 @@ func newSession(srv *Server, c net.Conn, l *Listener) *session {
 	s := &session{srv: srv, set: srv.settings.Load(), lis: l, raw: c, conn: c, began: time.Now(), phase: phaseStart}
 	s.peer, s.local = addrPort(c.RemoteAddr()), addrPort(c.LocalAddr())
 	s.client = s.peer
+	s.end = s.began.Add(s.set.Limits.SessionTimeout)
+	s.dropped = pace{until: s.end, kept: s.began}
 	s.id = newRef()
 	return s
 }
@@ -163,15 +167,16 @@ var errOver = errors.New("the session is over")
 // lineLimit is the longest command line in octets. RFC 5321 section 4.5.3.1.4 asks for 512; extensions add to it.
 const lineLimit = 2048
 
-// awaitCommand sets the deadline for the next command; past the end of the session, or on shutdown, it has passed already.
+// awaitCommand sets the deadline for the next command; past the end of the session, or on shutdown, it has passed already. Content
+// that comes by BDAT is under way between two chunks too, and has its own end.
 func (s *session) awaitCommand() error {
 	under := s.phase == phaseChunk // content under way finishes, also on shutdown
 	s.idle.Store(!under)
-	until := time.Now().Add(s.set.Limits.CommandTimeout)
-	if end := s.began.Add(s.set.Limits.SessionTimeout); end.Before(until) {
-		until = end
+	end := s.end
+	if under {
+		end = s.tx.pace.until
 	}
-	if err := s.conn.SetReadDeadline(until); err != nil {
+	if err := s.conn.SetReadDeadline(earlier(time.Now().Add(s.set.Limits.CommandTimeout), end)); err != nil {
 		return err
 	}
 	if s.srv.closing.Load() && !under {

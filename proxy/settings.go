@@ -47,7 +47,7 @@ type Limits struct {
 	BlockTimeout   time.Duration // wait for more content; default 3 min
 	DataTimeout    time.Duration // for the content as a whole; default 30 min
 	DataRate       int64         // octets a second on average, once BlockTimeout is over; default 500
-	SessionTimeout time.Duration // for a session; default 60 min
+	SessionTimeout time.Duration // for a session, but that content under way then has its DataTimeout; default 60 min
 	HeaderSize     int           // octets of the header block; default 512 KiB
 	HeaderFields   int           // default 1000
 	FieldSize      int           // octets of one field; default 64 KiB

@@ -25,6 +25,7 @@ type transaction struct {
 	note    string           // for the record
 	spool   *spool
 	chunks  *chunking
+	pace    pace       // of the content
 	badHead smtp.Reply // the refusal of the header, once that is whole
 	author  string     // the domain of the message's author, likewise
 	dotted  bool       // a line of the content may start with a dot
@@ -62,7 +63,12 @@ func (s *session) mail(arg []byte) {
 		s.fail(asReply(err))
 		return
 	}
-	s.tx = &transaction{began: time.Now(), from: from, params: params}
+	now := time.Now()
+	if now.After(s.end) { // a line that came with the content before was not waited for
+		s.hangUp(replyIdle)
+		return
+	}
+	s.tx = &transaction{began: now, from: from, params: params}
 	if r := s.unwanted(params); r.Code != 0 {
 		s.last = refusal{r, "protocol", ""}
 		s.fail(r)
