@@ -111,10 +111,7 @@ func (s *session) receive(p *pace, n int64, take func(src []byte) (used int, don
 	for n < 0 || got < n {
 		now := time.Now()
 		s.conn.SetReadDeadline(s.dataDeadline(p, now))
-		if now.Sub(p.kept) > keepAlive {
-			p.kept = now
-			s.keepBackend()
-		}
+		s.keepBackend(p, now)
 		now = time.Now()
 		src, err := s.fill()
 		p.waited += time.Since(now)
@@ -150,7 +147,12 @@ func (s *session) fill() ([]byte, error) {
 // minutes (RFC 5321 section 4.5.3.2.7).
 const keepAlive = time.Minute
 
-func (s *session) keepBackend() {
+// keepBackend gives a sign where the last one is that long ago.
+func (s *session) keepBackend(p *pace, now time.Time) {
+	if now.Sub(p.kept) < keepAlive {
+		return
+	}
+	p.kept = now
 	if s.back == nil || s.tx == nil || !s.tx.opened {
 		return
 	}

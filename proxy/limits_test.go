@@ -313,6 +313,40 @@ func TestSlowBackendIsKept(t *testing.T) {
 	}
 }
 
+// TestKeptBetweenChunks: it does so too where the content comes by BDAT, also while no chunk comes.
+func TestKeptBetweenChunks(t *testing.T) {
+	for _, test := range []struct {
+		chunks int
+		every  time.Duration
+	}{{10, 100 * time.Second}, {4, 295 * time.Second}, {20, 50 * time.Second}} {
+		t.Run(test.every.String(), func(t *testing.T) {
+			sink := &mailsink.Server{Extensions: []string{"PIPELINING", "CHUNKING"}}
+			s := withSink(t, sink)
+			synctest.Test(t, func(t *testing.T) {
+				p := newServer(fresh(s))
+				c := p.pipe(t)
+				c.want("220 ")
+				c.say("EHLO client.example", "250")
+				c.say("MAIL FROM:<a@client.example>", "250 ")
+				c.say("RCPT TO:<amy@example.com>", "250 ")
+				for range test.chunks {
+					c.send("BDAT 1\r\nx")
+					c.want("250 ")
+					time.Sleep(test.every)
+				}
+				c.send("BDAT 0 LAST\r\n")
+				c.want("250 ")
+				c.quit()
+				synctest.Wait()
+			})
+			want := int(time.Duration(test.chunks) * test.every / time.Minute)
+			if n := strings.Count(strings.Join(sink.Log(), "\n"), "C: NOOP"); n < want-1 || n > want {
+				t.Errorf("the backend heard from us %d times while it waited, want one a minute: %d", n, want)
+			}
+		})
+	}
+}
+
 // TestNoAddress: clients without an address, as on a socket in the file system, are not all one client that never leaves.
 func TestNoAddress(t *testing.T) {
 	s := behind(t, backend.Settings{})

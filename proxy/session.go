@@ -146,19 +146,39 @@ const (
 
 // readLine gives the next command line. Before it waits for the sender, everything it is owed is written, in one go.
 func (s *session) readLine() ([]byte, error) {
-	if !s.r.HasLine() {
-		if !s.settled() {
-			return nil, errOver
-		}
-		if err := s.flush(); err != nil {
-			return nil, err
-		}
-		if err := s.awaitCommand(); err != nil {
-			return nil, err
-		}
-		defer s.idle.Store(false)
+	if s.r.HasLine() {
+		return s.r.Line(lineLimit)
+	}
+	if !s.settled() {
+		return nil, errOver
+	}
+	if err := s.flush(); err != nil {
+		return nil, err
+	}
+	if s.phase == phaseChunk {
+		return s.awaitChunk()
+	}
+	defer s.idle.Store(false)
+	if err := s.awaitCommand(); err != nil {
+		return nil, err
 	}
 	return s.r.Line(lineLimit)
+}
+
+// awaitChunk gives the next command between two chunks. The content under way has its own end, also past that of the session and
+// on shutdown, and its backend is kept.
+func (s *session) awaitChunk() ([]byte, error) {
+	p := &s.tx.pace
+	until := earlier(time.Now().Add(s.set.Limits.CommandTimeout), p.until)
+	for {
+		s.conn.SetReadDeadline(earlier(until, p.kept.Add(keepAlive)))
+		line, err := s.r.Line(lineLimit)
+		now := time.Now()
+		if !errors.Is(err, os.ErrDeadlineExceeded) || !now.Before(until) {
+			return line, err
+		}
+		s.keepBackend(p, now)
+	}
 }
 
 // errOver says that a reply of the backend was one error too many.
@@ -167,19 +187,13 @@ var errOver = errors.New("the session is over")
 // lineLimit is the longest command line in octets. RFC 5321 section 4.5.3.1.4 asks for 512; extensions add to it.
 const lineLimit = 2048
 
-// awaitCommand sets the deadline for the next command; past the end of the session, or on shutdown, it has passed already. Content
-// that comes by BDAT is under way between two chunks too, and has its own end.
+// awaitCommand sets the deadline for the next command; past the end of the session, or on shutdown, it has passed already.
 func (s *session) awaitCommand() error {
-	under := s.phase == phaseChunk // content under way finishes, also on shutdown
-	s.idle.Store(!under)
-	end := s.end
-	if under {
-		end = s.tx.pace.until
-	}
-	if err := s.conn.SetReadDeadline(earlier(time.Now().Add(s.set.Limits.CommandTimeout), end)); err != nil {
+	s.idle.Store(true)
+	if err := s.conn.SetReadDeadline(earlier(time.Now().Add(s.set.Limits.CommandTimeout), s.end)); err != nil {
 		return err
 	}
-	if s.srv.closing.Load() && !under {
+	if s.srv.closing.Load() {
 		return s.conn.SetReadDeadline(aLongTimeAgo)
 	}
 	return nil
