@@ -1,6 +1,7 @@
 package proxy_test
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"strings"
@@ -87,6 +88,59 @@ func TestFallback(t *testing.T) {
 	c.quit()
 	if n := sink.Committed(); n != 1 {
 		t.Errorf("%d messages committed", n)
+	}
+}
+
+// TestFallbackKeepsLess: where a kept connection closes at MAIL and the next address can't keep what the sender asked for, the mail is
+// refused as if that address had been the first (hazards 30, 82).
+func TestFallbackKeepsLess(t *testing.T) {
+	for _, test := range []struct{ mail, want string }{
+		{"<a@client.example> BODY=BINARYMIME", "554 5.6.3 "},
+		{"<b\u00fc@client.example> SMTPUTF8", "550 5.6.7 "},
+	} {
+		t.Run(test.mail, func(t *testing.T) {
+			mails := 0
+			full := &mailsink.Server{Extensions: append(mailsink.DefaultExtensions(), "BINARYMIME"), Fault: func(e mailsink.Event) mailsink.Action {
+				if e.Stage == mailsink.StageMail {
+					mails++
+				}
+				if e.Stage == mailsink.StageMail && mails == 2 || e.Stage == mailsink.StageBanner && mails > 0 {
+					return mailsink.Action{Reply: "421 4.3.2 shutting down", CloseAfter: true}
+				}
+				return mailsink.Action{}
+			}}
+			plain := &mailsink.Server{Extensions: []string{"PIPELINING"}}
+			var backs []string
+			for _, sink := range []*mailsink.Server{full, plain} {
+				back, stop, err := mailsink.Listen(sink)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer stop()
+				backs = append(backs, back)
+			}
+			s := behind(t, backend.Settings{Addresses: backs})
+			s.Routes.Backends()[0].Probe(context.Background())
+			p := start(t, s, listenerPlain())
+			c := p.client(t)
+			c.envelope()
+			c.say("x\r\n.", "250 ")
+			c.say("MAIL FROM:"+test.mail, "250 ")
+			c.send("RCPT TO:<amy@example.com>\r\nRCPT TO:<bob@example.com>\r\n")
+			c.want(test.want, test.want)
+			c.say("BDAT 0 LAST", "554 5.5.1 ")
+			c.say("RSET", "250 ")
+			c.say("MAIL FROM:<a@client.example>", "250 ")
+			c.say("RCPT TO:<amy@example.com>", "250 ")
+			c.say("DATA", "354 ")
+			c.say("x\r\n.", "250 ")
+			c.quit()
+			p.stop()
+			p.atRest(t)
+			if log := strings.Join(plain.Log(), "\n"); strings.Count(log, "C: MAIL") != 1 || plain.Committed() != 1 {
+				t.Errorf("the second address:\n%s", log)
+			}
+		})
 	}
 }
 

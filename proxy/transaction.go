@@ -349,6 +349,10 @@ func (s *session) again(rest []waiting) error {
 	if err := s.connected(s.tx.target, s.tx.target.Dial); err != nil {
 		return err
 	}
+	if err := s.keepable(s.tx.params); err != nil { // it may lead to another address
+		s.dropBackend()
+		return err
+	}
 	s.back.Mail(s.tx.from, s.tx.params, max(s.tx.params.Size, 0))
 	for _, w := range rest {
 		if w.what == waitRcpt {
