@@ -34,6 +34,7 @@ var (
 	replyBareCR      = smtp.Reply{Code: 550, Text: "5.5.2 The message holds a CR without LF, or a line that some servers take for its end"}
 	replyBareLF      = smtp.Reply{Code: 550, Text: "5.5.2 The message holds a line that ends in LF without CR"}
 	replyNUL         = smtp.Reply{Code: 550, Text: "5.6.0 The message holds a NUL byte"}
+	replyBinaryHead  = smtp.Reply{Code: 550, Text: "5.6.0 The header of the message holds a CR, LF or NUL out of place; BINARYMIME is for its body"}
 	replyTopFold     = smtp.Reply{Code: 550, Text: "5.6.0 The header of the message starts with a folded line"}
 	replyLoop        = smtp.Reply{Code: 554, Text: "5.4.6 Too many Received fields: the message is looping"}
 	replyNoUTF8      = smtp.Reply{Code: 550, Text: "5.6.7 The server behind takes no addresses outside ASCII"}

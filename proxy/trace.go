@@ -36,6 +36,12 @@ func (s *session) badHeader(head []byte) smtp.Reply {
 	if len(head) > 0 && (head[0] == ' ' || head[0] == '\t') { // it would become part of the headers we put on top
 		return replyTopFold
 	}
+	if s.tx.params.Body == smtp.BodyBinaryMIME { // RFC 3030 section 3 frees the body from the form of lines, not the header
+		f := headFaults(head)
+		if s.noteFaults(f); f != (smtp.Faults{}) {
+			return replyBinaryHead
+		}
+	}
 	fields, received := 0, 0
 	l := &s.set.Limits
 	for f := range policy.Fields(head) {
@@ -51,6 +57,12 @@ func (s *session) badHeader(head []byte) smtp.Reply {
 		return replyLoop
 	}
 	return smtp.Reply{}
+}
+
+// headFaults are the faults of form in a header that no decoder looked at.
+func headFaults(head []byte) smtp.Faults {
+	ends := bytes.Count(head, []byte("\r\n"))
+	return smtp.Faults{BareCR: bytes.Count(head, []byte{'\r'}) - ends, BareLF: bytes.Count(head, []byte{'\n'}) - ends, NUL: bytes.Count(head, []byte{0})}
 }
 
 // wrap takes forged trace headers out of the message and puts ours on top (promise 3: all else stays byte for byte).
