@@ -20,6 +20,10 @@ func (s *session) data([]byte) {
 		s.refuseData(r)
 		return
 	}
+	if s.tx.params.Body == smtp.BodyBinaryMIME { // RFC 3030 section 3
+		s.refuseData(replyNeedBdat)
+		return
+	}
 	if !s.inTurn() {
 		return
 	}

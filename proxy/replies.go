@@ -18,6 +18,7 @@ var (
 	replyNotHere     = smtp.Reply{Code: 502, Text: "5.5.1 Command not implemented"}
 	replyNoArg       = smtp.Reply{Code: 501, Text: "5.5.4 This command takes no argument"}
 	replyNeedArg     = smtp.Reply{Code: 501, Text: "5.5.4 This command needs an argument"}
+	replyNeedBdat    = smtp.Reply{Code: 503, Text: "5.5.1 Not now: BODY=BINARYMIME wants BDAT"}
 	replyTurn        = smtp.Reply{Code: 554, Text: "5.5.0 You talk out of turn: wait for the reply first"}
 	replyNoRcpt      = smtp.Reply{Code: 554, Text: "5.5.1 No valid recipients"}
 	replyErrors      = smtp.Reply{Code: 421, Text: "4.7.0 Too many errors"}
