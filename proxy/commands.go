@@ -153,6 +153,9 @@ func (s *session) outOfTurn(behind smtp.Verb, sent []byte) {
 
 // hello answers HELO and EHLO (RFC 5321 section 4.1.1.1), which also reset.
 func (s *session) hello(arg []byte, extended bool) {
+	if !s.settled() {
+		return
+	}
 	name, _, err := smtp.ParseHelo(arg)
 	if err != nil {
 		s.fail(asReply(err))
