@@ -49,9 +49,9 @@ func (c *Conn) Address() string { return c.link.address }
 func (c *Conn) TLS() (on, verified bool) { return c.link.secured, c.link.verified }
 
 // Stale says that the connection is of no more use: closed here, closed by the server while nothing was asked, or the
-// server spoke out of turn (under TLS: sent anything at all). It does not wait, and is false where that can't be known.
+// server spoke out of turn. It does not wait (for the rest of a record of TLS a second at most), and is false where that can't be known.
 func (c *Conn) Stale() bool {
-	return c.closed != nil || c.read == c.sent && c.link.spoken()
+	return c.closed != nil || c.read == c.sent && c.link.answered()
 }
 
 // Mail queues a MAIL command; size is the announced size in octets, 0 where not known. Nothing is written until a reply
@@ -170,7 +170,7 @@ func (c *Conn) heard(cmd command, r smtp.Reply) *Fault {
 
 // flush writes the next group of commands: one, or with PIPELINING as many as fit (RFC 2920 section 3.1).
 func (c *Conn) flush(wait time.Duration) error {
-	if c.link.in.Buffered() > 0 {
+	if c.link.pending() {
 		return errOutOfTurn
 	}
 	n, from := c.sent, c.wrote

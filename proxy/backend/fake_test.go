@@ -31,6 +31,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 //
 //	S: text    send the line
 //	S= "..."   send these bytes, quoted as in Go
+//	S+ text    send the line in one segment with what is sent next; under TLS it is a record of its own
+//	CUT n      keep the last n octets of the next segment back, for the one behind it
 //	C: text    expect this line
 //	C= "..."   expect these bytes
 //	C~ n       take n octets
@@ -38,6 +40,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 //	TLS        handshake
 //	TLSFAIL    handshake that the client breaks off
 //	WAIT d     do nothing for a time
+//	BYE        end TLS on our side, and leave the socket open
 //	HANG       read, and say nothing, until the client closes
 //	EOF        expect that the client closes, without a byte more
 //
@@ -117,7 +120,8 @@ func (f *farm) wrote() []string {
 
 // play is the server of one connection. That the client went away while we speak is no error: EOF asks for it.
 func (f *farm) play(c net.Conn, script string) {
-	p := &player{t: f.t, conn: c, cert: f.cert, in: bufio.NewReaderSize(c, 1<<20)}
+	seg := &segments{Conn: c}
+	p := &player{t: f.t, conn: seg, seg: seg, cert: f.cert, in: bufio.NewReaderSize(c, 1<<20)}
 	defer func() { _ = p.conn.Close() }()
 	for step := range strings.Lines(strings.TrimSpace(script)) {
 		if err := p.step(strings.TrimSpace(step)); err != nil {
@@ -127,9 +131,29 @@ func (f *farm) play(c net.Conn, script string) {
 	}
 }
 
+// segments is the server's end, where what is written can be parted in another way than it was written.
+type segments struct {
+	net.Conn
+	more bool // more is to come in the same segment
+	cut  int  // octets to be kept back once
+	held []byte
+}
+
+func (s *segments) Write(p []byte) (int, error) {
+	s.held = append(s.held, p...)
+	if s.more {
+		return len(p), nil
+	}
+	n := len(s.held) - s.cut
+	_, err := s.Conn.Write(s.held[:n])
+	s.held, s.cut = s.held[n:], 0
+	return len(p), err
+}
+
 type player struct {
 	t    *testing.T
 	conn net.Conn
+	seg  *segments
 	cert *tls.Certificate
 	in   *bufio.Reader
 }
@@ -144,10 +168,21 @@ func (p *player) step(step string) error {
 		s, err := strconv.Unquote(arg)
 		_, _ = io.WriteString(p.conn, s)
 		return err
+	case "S+":
+		p.seg.more = true
+		_, _ = io.WriteString(p.conn, arg+"\r\n")
+		p.seg.more = false
+		return nil
+	case "CUT":
+		n, err := strconv.Atoi(arg)
+		p.seg.cut = n
+		return err
 	case "WAIT":
 		d, err := time.ParseDuration(arg)
 		time.Sleep(d)
 		return err
+	case "BYE":
+		return p.conn.(*tls.Conn).CloseWrite()
 	case "HANG":
 		_, _ = io.Copy(io.Discard, p.in)
 		return nil

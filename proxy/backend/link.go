@@ -2,7 +2,9 @@ package backend
 
 import (
 	"crypto/tls"
+	"errors"
 	"net"
+	"os"
 	"time"
 
 	"gatepost/proxy/smtp"
@@ -13,6 +15,7 @@ type link struct {
 	address  string
 	socket   net.Conn // as dialled
 	conn     net.Conn // the socket, or TLS over it
+	wire     *wire    // what TLS reads; nil in clear
 	in       *smtp.Reader
 	caps     smtp.Caps
 	secured  bool // conn is TLS
@@ -42,7 +45,7 @@ func (l *link) reply(by time.Time) (smtp.Reply, error) {
 
 // ask sends one command and reads the reply to it.
 func (l *link) ask(line []byte, wait time.Duration) (smtp.Reply, error) {
-	if l.in.Buffered() > 0 {
+	if l.pending() {
 		return smtp.Reply{}, errOutOfTurn
 	}
 	by := time.Now().Add(wait)
@@ -52,20 +55,38 @@ func (l *link) ask(line []byte, wait time.Duration) (smtp.Reply, error) {
 	return l.reply(by)
 }
 
-// spoken says, as far as can be known without waiting, that something came that was not read yet, the end of the
-// connection included. Under TLS that may be a record without data.
-func (l *link) spoken() bool {
-	return l.in.Buffered() > 0 || readable(l.socket)
+// pending says that more was read than was asked for. It makes no system call, unless TLS has half a record.
+func (l *link) pending() bool {
+	if l.in.Buffered() == 0 && l.secured {
+		_ = l.decrypt(never) // the end, which is for the next reply to tell
+	}
+	return l.in.Buffered() > 0 || l.secured && l.wire.midway()
 }
 
-// answered says that a reply, or the end of the connection, came already. Under TLS it knows of what was decrypted only.
+// answered says, as far as can be known without waiting, that a reply, or the end of the connection, came already.
 func (l *link) answered() bool {
-	return l.in.Buffered() > 0 || !l.secured && readable(l.socket)
+	switch {
+	case l.in.Buffered() > 0:
+		return true
+	case l.secured:
+		return !errors.Is(l.decrypt(readable), os.ErrDeadlineExceeded) || l.wire.midway()
+	}
+	return readable(l.socket)
+}
+
+// decrypt takes an octet or more from TLS, or fails as at a deadline where it has none. Only TLS itself can tell: a record may hold
+// nothing for us, a ticket for instance. ready says when the socket is read; for the rest of a record we wait a moment.
+func (l *link) decrypt(ready func(net.Conn) bool) error {
+	l.wire.ready, l.wire.by = ready, until(earlyWait)
+	_, err := l.in.More()
+	l.wire.ready = nil
+	return err
 }
 
 // secure puts TLS over the socket. What was read before counts no more (RFC 3207 section 4.2): hello comes next.
 func (l *link) secure(config *tls.Config, by time.Time) error {
-	conn := tls.Client(l.socket, config)
+	l.wire = &wire{Conn: l.socket}
+	conn := tls.Client(l.wire, config)
 	if err := conn.SetDeadline(by); err != nil {
 		return err
 	}
