@@ -40,9 +40,10 @@ func (c *Conn) FinalBy(t time.Time) { c.finalBy = t }
 //
 // A reply to DATA other than 354 is returned as the final reply when it is 4xx or 5xx; any other is a Fault with
 // 451 4.3.0, and no content is sent. A 4xx or 5xx that comes before all content was sent is the final reply too, and the
-// connection is closed after it, as after a 421; a 2xx so early is a Fault. An error of Content.Pieces, or content that is
-// not of its Size, aborts the connection without an end mark and is returned wrapped in a Fault of stage "body" with
-// 451 4.3.0. A final reply that is followed by a reset still counts. Writes are large: headers and first content go in one.
+// connection is closed after it, as after a 421; a 2xx so early is a Fault, and so is any reply
+// but 421 that comes before BDAT. An error of Content.Pieces, or content that is not of its Size, aborts the connection
+// without an end mark and is returned wrapped in a Fault of stage "body" with 451 4.3.0. A final reply that is followed by a
+// reset still counts. Writes are large: headers and first content go in one.
 func (c *Conn) Send(content Content) (smtp.Reply, error) {
 	defer c.settle()
 	switch {
@@ -137,7 +138,7 @@ func (c *Conn) early(stage string, cause error) (smtp.Reply, error) {
 	switch {
 	case err != nil:
 		return smtp.Reply{}, c.fail(broken(stage, cause))
-	case r.Class() < 4: // nothing was taken, whatever the server says
+	case r.Class() < 4, stage == stageData && r.Code != 421: // nothing was taken, or refused before it began, whatever the server says
 		return smtp.Reply{}, c.fail(nonsense(stage, r, errOutOfTurn))
 	}
 	c.close(newFault(stage, textLost, r, cause))

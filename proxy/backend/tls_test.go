@@ -52,6 +52,7 @@ func TestOneReplyTooMany(t *testing.T) {
 		want               string
 	}{
 		{"before BDAT", withChunking, mailQuick + "S+ 250 ok\nS: 250 ok again\nHANG", send, "data 451 4.3.0"},
+		{"a refusal before BDAT is none of the content", withChunking, mailQuick + "S+ 250 ok\nS: 550 no\nHANG", send, "data 451 4.3.0"},
 		{"a goodbye before BDAT", withChunking, mailQuick + "S+ 250 ok\nS: 421 4.3.2 bye\nHANG", send, "421 4.3.2 bye"},
 		{"before DATA", withData, mailQuick + "S+ 250 ok\nS: 354 go\nHANG", send, "data 451 4.3.0"},
 		{"half of one before BDAT", withChunking, mailQuick + "S+ 250 ok\nCUT 4\nS: 250 ok again\nHANG", send, "data 451 4.4.2"},
