@@ -80,6 +80,9 @@ func (c *Conn) sendData(content Content) (smtp.Reply, error) {
 	default: // RFC 5321 section 4.3.2: nothing but 354 asks for content
 		return smtp.Reply{}, c.fail(nonsense(stageData, r, nil))
 	}
+	if c.link.pending() { // it came before any content
+		return c.early(stageBody, nil)
+	}
 	b := c.newBody(content.Size())
 	b.data, b.stuffed = true, content.Dotted()
 	return c.transmit(b, content)

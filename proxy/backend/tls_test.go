@@ -55,6 +55,9 @@ func TestOneReplyTooMany(t *testing.T) {
 		{"a refusal before BDAT is none of the content", withChunking, mailQuick + "S+ 250 ok\nS: 550 no\nHANG", send, "data 451 4.3.0"},
 		{"a goodbye before BDAT", withChunking, mailQuick + "S+ 250 ok\nS: 421 4.3.2 bye\nHANG", send, "421 4.3.2 bye"},
 		{"before DATA", withData, mailQuick + "S+ 250 ok\nS: 354 go\nHANG", send, "data 451 4.3.0"},
+		{"a 250 with the 354", withData, mailQuick + "S: 250 ok\nC: DATA\nS+ 354 go\nS: 250 queued\nHANG", send, "body 451 4.3.0"},
+		{"a second 354 with the first", withData, mailQuick + "S: 250 ok\nC: DATA\nS+ 354 go\nS: 354 go\nHANG", send, "body 451 4.3.0"},
+		{"a refusal with the 354", withData, mailQuick + "S: 250 ok\nC: DATA\nS+ 354 go\nS: 552 5.3.4 full\nHANG", send, "552 5.3.4 full"},
 		{"half of one before BDAT", withChunking, mailQuick + "S+ 250 ok\nCUT 4\nS: 250 ok again\nHANG", send, "data 451 4.4.2"},
 		{"half of one, and the rest soon", withChunking, mailQuick + "S+ 250 ok\nCUT 4\nS: 250 ok again\nWAIT 500ms\nS: 250 more\nHANG", send, "data 451 4.3.0"},
 		{"before a command", withChunking, "C: NOOP\nS+ 250 ok\nS: 250 ok again\nHANG", func(t *testing.T, c *Conn) string {
