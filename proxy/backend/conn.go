@@ -23,6 +23,7 @@ type Conn struct {
 	wrote int       // how many octets of out were written
 
 	open    bool      // the server knows of a transaction that did not end with a 2xx to its content
+	binary  bool      // the last MAIL was of binary content
 	midway  bool      // content was not written whole: nothing else may be written
 	finalBy time.Time // see FinalBy
 	errors  int       // refusals since the last message that was taken
@@ -60,6 +61,7 @@ func (c *Conn) Mail(from smtp.Address, p smtp.MailParams, size int64) {
 	c.Reset()
 	c.out = smtp.AppendMail(c.out, from, p, c.link.caps, size)
 	c.push(stageMail)
+	c.binary = p.Body == smtp.BodyBinaryMIME
 }
 
 // Rcpt queues a RCPT command.

@@ -39,6 +39,7 @@ var (
 	errClosed     = errors.New("the server closed the connection")
 	errEnded      = errors.New("the connection was ended here")
 	errNotWaiting = errors.New("no command waits for a reply")
+	errBinary     = errors.New("the content is binary, and the server has no CHUNKING")
 	errNotRead    = errors.New("replies to earlier commands were not read")
 )
 

@@ -35,15 +35,15 @@ type Sink interface {
 func (c *Conn) FinalBy(t time.Time) { c.finalBy = t }
 
 // Send brings the content of a transaction with at least one recipient taken: BDAT in one chunk where the server has
-// CHUNKING (binary content has no other way), else DATA with dots stuffed. It returns the backend's final reply as it
-// came; only a 2xx commits. The error is a *Fault.
+// CHUNKING, else DATA with dots stuffed. It returns the backend's final reply as it came; only a 2xx commits. The error is
+// a *Fault. Binary content has no way but BDAT: without CHUNKING it is a Fault with 451 4.3.0, and nothing is sent.
 //
 // A reply to DATA other than 354 is returned as the final reply when it is 4xx or 5xx; any other is a Fault with
 // 451 4.3.0, and no content is sent. A 4xx or 5xx that comes before all content was sent is the final reply too, and the
-// connection is closed after it, as after a 421; a 2xx so early is a Fault, and so is any reply
-// but 421 that comes before BDAT. An error of Content.Pieces, or content that is not of its Size, aborts the connection
-// without an end mark and is returned wrapped in a Fault of stage "body" with 451 4.3.0. A final reply that is followed by a
-// reset still counts. Writes are large: headers and first content go in one.
+// connection is closed after it, as after a 421; a 2xx so early is a Fault, and so is any reply but 421 that comes before
+// BDAT. An error of Content.Pieces, or content that is not of its Size, aborts the connection without an end mark and is
+// returned wrapped in a Fault of stage "body" with 451 4.3.0. A final reply that is followed by a reset still counts.
+// Writes are large: headers and first content go in one.
 func (c *Conn) Send(content Content) (smtp.Reply, error) {
 	defer c.settle()
 	switch {
@@ -51,6 +51,8 @@ func (c *Conn) Send(content Content) (smtp.Reply, error) {
 		return smtp.Reply{}, c.closed
 	case len(c.queue) > 0:
 		return smtp.Reply{}, c.fail(nonsense(stageData, smtp.Reply{}, errNotRead))
+	case c.binary && !c.link.caps.Chunking: // RFC 3030 section 3; behind DATA its lines could end the message
+		return smtp.Reply{}, c.fail(nonsense(stageData, smtp.Reply{}, errBinary))
 	case !c.link.caps.Chunking: // what came out of turn is read as the reply to DATA
 		return c.sendData(content)
 	case c.link.answered():

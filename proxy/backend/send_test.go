@@ -120,6 +120,39 @@ func TestSecondTransaction(t *testing.T) {
 	}
 }
 
+// TestBinaryNeedsChunking keeps content that may hold a lone dot between any octets from a server that would look for it.
+func TestBinaryNeedsChunking(t *testing.T) {
+	const content = "a\r.\r\nMAIL FROM:<x>\r\n"
+	bdat := "C= " + quote("BDAT 20 LAST\r\n"+content) + "\nS: 250 queued\nEOF"
+	cases := []struct {
+		name, script string
+		bodies       []smtp.Body // of the transactions; the last one has the content
+		want         string
+	}{
+		{"no CHUNKING", pipelined + quickAmy + "EOF", []smtp.Body{smtp.BodyBinaryMIME}, "data 451 4.3.0"},
+		{"CHUNKING", chunking + quickAmy + bdat, []smtp.Body{smtp.BodyBinaryMIME}, "250 queued"},
+		{"text behind binary", pipelined + quickAmy + "C: RSET\nS: 250 ok\n" + quickAmy + "C: DATA\nS: 354 go\nC.\nS: 250 queued\nEOF",
+			[]smtp.Body{smtp.BodyBinaryMIME, smtp.Body8BitMIME}, "250 queued"},
+	}
+	for _, tc := range cases {
+		t.Run(tc.name, func(t *testing.T) {
+			wrote := dialogue(t, tc.script, func(t *testing.T, c *Conn) {
+				for _, body := range tc.bodies {
+					c.Mail(anna, smtp.MailParams{Size: -1, Body: body}, 0)
+					c.Rcpt(amy, smtp.RcptParams{})
+					replies(t, c, 2)
+				}
+				if got := outcome(c.Send(text(content))); got != tc.want {
+					t.Errorf("got %s, want %s", got, tc.want)
+				}
+			})
+			if tc.want[0] != '2' && len(wrote) != 1 {
+				t.Errorf("wrote %q behind the envelope", wrote[1:])
+			}
+		})
+	}
+}
+
 // TestBrokenContent says that content that does not come whole is never ended: the server sees the connection close first.
 func TestBrokenContent(t *testing.T) {
 	errSpool := errors.New("spool is gone")
