@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"errors"
 	"net/netip"
 	"strings"
 	"testing"
@@ -67,6 +68,52 @@ func TestReleaseEndsTheTransactionFirst(t *testing.T) {
 		c.Abort()
 		b.Close()
 	})
+}
+
+// TestOneReplyTooManyStaysWithItsSession: the next session's commands would each get the reply to the one before.
+func TestOneReplyTooManyStaysWithItsSession(t *testing.T) {
+	const mail = "C: MAIL FROM:<anna@shop.test>\nS: 250 ok\n"
+	withXClient := "S: 250-mx.test\nS: 250 XCLIENT ADDR\nC: XCLIENT ADDR=192.0.2.7\nS: 220 mx.test\nC: EHLO helo.shop.test\n" + withXClient
+	two := func(c *Conn) {
+		for range 2 {
+			c.Mail(anna, smtp.MailParams{Size: -1}, 0)
+			_, _ = c.Reply()
+		}
+	}
+	cases := []struct {
+		name     string
+		settings Settings
+		script   string // behind EHLO
+		use      func(c *Conn)
+	}{
+		{"to NOOP", Settings{}, "S: 250 mx.test\nC: NOOP\nS+ 250 ok\nS: 250 ok again\nHANG", func(c *Conn) { _ = c.KeepAlive() }},
+		{"to RSET", Settings{}, "S: 250-mx.test\nS: 250 PIPELINING\n" + mail + "C: RSET\nC: MAIL FROM:<anna@shop.test>\n" +
+			"S+ 250 reset\nS+ 250 reset again\nS: 550 no\nHANG", two},
+		{"to the RSET before XCLIENT", Settings{ClientIP: ClientIPXClient}, withXClient + mail +
+			"C: RSET\nS+ 250 reset\nS: 220 reset again\nHANG", func(c *Conn) {
+			c.Mail(anna, smtp.MailParams{Size: -1}, 0)
+			_, _ = c.Reply()
+		}},
+	}
+	cert, _ := certificate(t)
+	for _, tc := range cases {
+		for way, opening := range map[string]string{"in clear": greet, "under TLS": encrypted} {
+			t.Run(tc.name+" "+way, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					f := newFarm(t, opening+tc.script, "REFUSE")
+					f.cert = cert
+					tc.settings.TLS = TLSOpportunistic
+					b := f.backend(tc.settings)
+					c := mustOpen(t, b)
+					tc.use(c)
+					c.Release()
+					if _, err := b.Open(t.Context(), visitor()); !errors.Is(err, errRefused) {
+						t.Errorf("the next session did not ask for a connection of its own: %v", err)
+					}
+				})
+			})
+		}
+	}
 }
 
 func TestXClientIsToldOfTheNextClient(t *testing.T) {
