@@ -7,6 +7,10 @@ import (
 	"os"
 )
 
+// ErrBusy is what the error of a question wraps for which there was no slot, or none in time: it tells of our own load, and nothing of
+// the servers or of the name.
+var ErrBusy = errors.New("too many queries")
+
 // notFound is the error of a name, or of a type of record, that is not there.
 func notFound(name, text string) *net.DNSError {
 	return &net.DNSError{Err: text, Name: shown(name), IsNotFound: true}
@@ -24,6 +28,12 @@ func ended(name string, cause error) *net.DNSError {
 	if errors.Is(cause, context.DeadlineExceeded) {
 		e.Err, e.IsTimeout = "no answer in time", true
 	}
+	return e
+}
+
+// busy marks an error as one of our own load.
+func busy(e *net.DNSError) *net.DNSError {
+	e.UnwrapErr = ErrBusy
 	return e
 }
 

@@ -54,9 +54,7 @@ func overUDP(ctx context.Context, server netip.AddrPort, query []byte, q questio
 		return nil, fmt.Errorf("UDP: %w", err)
 	}
 	defer func() { _ = conn.Close() }()
-	if err := setDeadline(ctx, conn); err != nil {
-		return nil, err
-	}
+	defer endWith(ctx, conn)()
 	if _, err := conn.Write(query); err != nil {
 		return nil, fmt.Errorf("UDP: %w", err)
 	}
@@ -80,9 +78,7 @@ func overTCP(ctx context.Context, server netip.AddrPort, query []byte, q questio
 		return nil, fmt.Errorf("TCP: %w", err)
 	}
 	defer func() { _ = conn.Close() }()
-	if err := setDeadline(ctx, conn); err != nil {
-		return nil, err
-	}
+	defer endWith(ctx, conn)()
 	framed := append(binary.BigEndian.AppendUint16(nil, uint16(len(query))), query...)
 	if _, err := conn.Write(framed); err != nil {
 		return nil, fmt.Errorf("TCP: %w", err)
@@ -108,12 +104,9 @@ func readFrame(conn io.Reader) ([]byte, error) {
 	return raw, err
 }
 
-func setDeadline(ctx context.Context, conn net.Conn) error {
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		deadline = time.Now().Add(tries * time.Second)
-	}
-	return conn.SetDeadline(deadline)
+// endWith has conn fail as soon as ctx ends, in time or before; release it once that doesn't matter any more.
+func endWith(ctx context.Context, conn net.Conn) (release func() bool) {
+	return context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 }
 
 // read reads the answer to a query. The error is errNotOurs for what may come from anyone: another id, no answer at all,

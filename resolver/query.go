@@ -2,29 +2,20 @@ package resolver
 
 import (
 	"context"
+	"errors"
 	"net"
 	"time"
 
 	"github.com/miekg/dns"
-	"golang.org/x/sync/singleflight"
 )
 
-const (
-	// tries is how often a question is sent, over all servers.
-	tries = 3
-	// waitFactor times Settings.InFlight is how many queries may wait for their turn. More fail at once: they would only
-	// wait for their time to run out.
-	waitFactor = 8
-)
+// tries is how often a question is sent, over all servers.
+const tries = 3
 
-// question is what is asked: the key of the cache.
+// question is what is asked: the key of the cache and of the flights.
 type question struct {
 	name  string // as of canonical
 	qtype uint16
-}
-
-func (q question) key() string {
-	return string([]byte{byte(q.qtype >> 8), byte(q.qtype)}) + q.name
 }
 
 // freshness says whether an answer past its time will do where no other is to be had.
@@ -41,7 +32,7 @@ type pending struct {
 	fresh  freshness
 	answer *answer
 	failed *net.DNSError
-	flight <-chan singleflight.Result // nil: answer or failed says it
+	flight *flight // nil: answer or failed says it
 }
 
 // lookup gives the answer to a question where it has records.
@@ -61,7 +52,7 @@ func (r *Resolver) records(ctx context.Context, p pending) (*answer, error) {
 	return a, nil
 }
 
-// begin looks into the cache, and sends the question on its way where that has nothing. It doesn't wait.
+// begin looks into the cache, and sends the question on its way where that has nothing. It doesn't wait: await must follow.
 func (r *Resolver) begin(ctx context.Context, name string, qtype uint16, fresh freshness) pending {
 	clean, ok := canonical(name)
 	if !ok {
@@ -74,7 +65,7 @@ func (r *Resolver) begin(ctx context.Context, name string, qtype uint16, fresh f
 	}
 	var known bool
 	if p.answer, p.failed, known = r.cache.get(p.q, time.Now()); !known {
-		p.flight = r.fly(ctx, p.q)
+		p.flight = r.fly(p.q)
 	}
 	return p
 }
@@ -84,10 +75,10 @@ func (r *Resolver) await(ctx context.Context, p pending) (*answer, error) {
 	if p.flight != nil {
 		select {
 		case <-ctx.Done():
-			return nil, ended(p.q.name, ctx.Err())
-		case res := <-p.flight:
-			o := res.Val.(outcome)
-			p.answer, p.failed = o.answer, o.failed
+			r.flights.leave(p.q, p.flight)
+			return nil, p.flight.givenUp(p.q, ctx.Err())
+		case <-p.flight.done:
+			p.answer, p.failed = p.flight.outcome.answer, p.flight.outcome.failed
 		}
 	}
 	if p.failed == nil {
@@ -99,52 +90,6 @@ func (r *Resolver) await(ctx context.Context, p pending) (*answer, error) {
 		}
 	}
 	return nil, p.failed
-}
-
-// outcome is what a flight brings: one of the two.
-type outcome struct {
-	answer *answer
-	failed *net.DNSError
-}
-
-// fly asks the servers, once for all who want to know the same at the same time. So it goes on when the first caller's
-// context ends, but never longer than Settings.Timeout.
-func (r *Resolver) fly(ctx context.Context, q question) <-chan singleflight.Result {
-	return r.flights.DoChan(q.key(), func() (any, error) {
-		growStack(0)
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.settings.Timeout)
-		defer cancel()
-		if failed := r.acquire(ctx, q); failed != nil {
-			return outcome{failed: failed}, nil
-		}
-		defer func() { <-r.slots }()
-		o := r.resolve(ctx, q)
-		if o.failed != nil {
-			r.cache.fail(q, o.failed, time.Now())
-		} else {
-			r.cache.keep(q, o.answer, time.Now())
-		}
-		return o, nil
-	})
-}
-
-// acquire waits for a free slot.
-func (r *Resolver) acquire(ctx context.Context, q question) *net.DNSError {
-	select {
-	case r.slots <- struct{}{}:
-		return nil
-	default:
-	}
-	defer r.waiting.Add(-1)
-	if r.waiting.Add(1) > int64(waitFactor*cap(r.slots)) {
-		return temporary(q.name, "", "too many queries")
-	}
-	select {
-	case r.slots <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return ended(q.name, ctx.Err())
-	}
 }
 
 // resolve asks a question, and once more where the answer is a CNAME record without its target.
@@ -228,6 +173,10 @@ func (r *Resolver) try(ctx context.Context, s *server, q question, n int) (*dns.
 		defer cancel()
 	}
 	m, err := r.exchange(ctx, s.addr, q)
+	if err != nil && errors.Is(ctx.Err(), context.Canceled) {
+		s.note(unheard, time.Now())
+		return nil, ended(q.name, ctx.Err())
+	}
 	if err != nil {
 		failed := failed(q.name, s.state.Address, err)
 		s.note(silent, time.Now())

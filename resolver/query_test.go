@@ -2,6 +2,7 @@ package resolver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -89,11 +90,11 @@ func TestInFlight(t *testing.T) {
 			<-gate
 			return aRecord(t, q), nil
 		})
-		results := make(chan string, 100)
+		results := make(chan error, 100)
 		ask := func(n int, ctx context.Context) {
 			for range n {
 				name := fmt.Sprintf("%p-%d.example", results, len(results)+int(r.waiting.Load())+len(r.slots))
-				go func() { _, err := r.Addrs(ctx, name, IPv4); results <- sort(err) }()
+				go func() { _, err := r.Addrs(ctx, name, IPv4); results <- err }()
 				synctest.Wait()
 			}
 		}
@@ -102,14 +103,12 @@ func TestInFlight(t *testing.T) {
 			t.Fatalf("%d are back already", len(results))
 		}
 		ask(1, background()) // One too many.
-		if got := <-results; got != "temporary" {
-			t.Errorf("one too many: %s", got)
+		if err := <-results; sort(err) != "temporary" || !errors.Is(err, ErrBusy) {
+			t.Errorf("one too many: %v", err)
 		}
 		close(gate)
 		for range slots + waitFactor*slots {
-			if got := <-results; got != "ok" {
-				t.Errorf("got %s", got)
-			}
+			wantSort(t, <-results, "ok")
 		}
 		if most.Load() != slots {
 			t.Errorf("%d at once, want %d", most.Load(), slots)
@@ -130,6 +129,9 @@ func TestWaitForASlotEnds(t *testing.T) {
 		synctest.Wait()
 		_, err := r.Addrs(background(), "a.example", IPv4)
 		wantSort(t, err, "timeout")
+		if !errors.Is(err, ErrBusy) {
+			t.Errorf("got %v", err)
+		}
 		close(gate)
 		slow.Wait()
 		_, err = r.Addrs(background(), "a.example", IPv4)

@@ -3,7 +3,7 @@
 //
 // Every error is a bare *net.DNSError, never wrapped: IsNotFound for NXDOMAIN and for a name without the type asked for,
 // IsTimeout or IsTemporary for everything that may be different later (SERVFAIL, no answer, a broken answer, an ended
-// context, too many queries). The mail libraries take any other error for a permanent one.
+// context, too many queries; the last is ErrBusy to errors.Is). The mail libraries take any other error for a permanent one.
 //
 // A name is given as text, with or without the final dot; U-labels are mapped to A-labels. What can't be a name (an empty
 // label, a label over 63 octets, over 253 in all, control bytes) is not found, and nobody is asked.
@@ -16,29 +16,28 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
-	"golang.org/x/sync/singleflight"
 )
 
 // Settings are those of [dns]. Zero fields take the defaults.
 type Settings struct {
 	Servers  []string      // "192.0.2.53", "192.0.2.53:5353" or "[2001:db8::53]:53", tried in order; empty: those of /etc/resolv.conf
-	Timeout  time.Duration // of one query with its retries; default 3 s
+	Timeout  time.Duration // of one query with its retries, and before it of the wait for its turn; default 3 s
 	Cache    int           // answers kept, of 1 KiB on average at most; default 50,000
 	InFlight int           // queries on the wire at once, over all sessions; default 512
 	MaxTTL   time.Duration // an answer is kept no longer; default 1 h
 	Stale    time.Duration // how long past its TTL an answer serves while the servers fail (RFC 8767); default 30 s, negative: not at all; never for Listing
 }
 
-// Resolver asks the DNS. It is safe for concurrent use, and needs no closing: what it has under way ends within
-// Settings.Timeout.
+// Resolver asks the DNS. It is safe for concurrent use, and needs no closing: what it has under way ends when nobody waits for it
+// any more.
 type Resolver struct {
 	settings Settings
 	servers  []*server
 	exchange exchanger
 	cache    *cache
-	flights  singleflight.Group // one query for identical questions
-	slots    chan struct{}      // full when Settings.InFlight queries are on the wire
-	waiting  atomic.Int64       // queries that wait for a slot
+	flights  flights
+	slots    chan struct{} // full when Settings.InFlight queries are on the wire
+	waiting  atomic.Int64  // queries that wait for a slot
 	counts   counts
 }
 
@@ -60,6 +59,7 @@ func New(s Settings) (*Resolver, error) {
 		settings: s,
 		exchange: overWire,
 		cache:    newCache(s.Cache, s.MaxTTL, s.Stale),
+		flights:  flights{all: make(map[question]*flight)},
 		slots:    make(chan struct{}, s.InFlight),
 	}
 	for _, a := range addrs {

@@ -53,6 +53,7 @@ const (
 	useful  reaction = iota // a usable answer
 	useless                 // SERVFAIL, REFUSED: it is there, but has no answer to this
 	silent                  // no answer, a broken one, no connection
+	unheard                 // nobody waits for what it does any more
 )
 
 func kind(rcode int) reaction {
@@ -67,6 +68,9 @@ func (s *server) note(k reaction, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.state.Queries++
+	if k == unheard {
+		return
+	}
 	if k != useful {
 		s.state.Failed++
 	}
