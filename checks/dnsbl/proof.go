@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/netip"
 	"time"
+
+	"gatepost/resolver"
 )
 
 // How long from proof to proof.
@@ -68,7 +70,7 @@ func (z *zone) proveNow(ctx context.Context) {
 // prove lets a zone prove itself and takes note. A look-up that fails in a zone that is in service counts as any other.
 func (z *zone) prove(ctx context.Context) {
 	why, err := z.fault(ctx)
-	if errors.Is(ctx.Err(), context.Canceled) {
+	if isOurs(ctx, err) {
 		return
 	}
 	if err != nil && z.state().Up {
@@ -157,6 +159,9 @@ func (z *zone) due() time.Duration {
 
 // reason is an error in few words, without the name that was asked for, since that may hold a key.
 func reason(err error) string {
+	if errors.Is(err, resolver.ErrBusy) {
+		return "too many queries of our own"
+	}
 	if e, ok := errors.AsType[*net.DNSError](err); ok {
 		if e.IsTimeout {
 			return "no answer in time"

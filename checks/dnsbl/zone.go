@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"gatepost/resolver"
 )
 
 // maxFailures is how many look-ups in a row fail before a zone is out of service.
@@ -113,9 +115,9 @@ func (z *zone) answered(r reading) {
 	})
 }
 
-// failed takes note of a look-up that failed. One that was given up says nothing of the zone.
+// failed takes note of a look-up that failed.
 func (z *zone) failed(ctx context.Context, err error) {
-	if errors.Is(ctx.Err(), context.Canceled) {
+	if isOurs(ctx, err) {
 		return
 	}
 	z.change(func() {
@@ -123,6 +125,11 @@ func (z *zone) failed(ctx context.Context, err error) {
 			z.down(fmt.Sprintf("%d look-ups in a row failed: %s", z.failures, reason(err)))
 		}
 	})
+}
+
+// isOurs says whether a look-up was given up, or failed by our own load: that says nothing of the zone.
+func isOurs(ctx context.Context, err error) bool {
+	return errors.Is(ctx.Err(), context.Canceled) || errors.Is(err, resolver.ErrBusy)
 }
 
 // change changes the state under the lock, and logs what is new when the lock is free again: a log that is stuck must not hold up

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"gatepost/policy"
+	"gatepost/resolver"
 )
 
 // fake is a resolver that knows what the test tells it.
@@ -149,6 +150,29 @@ func TestGivenUp(t *testing.T) {
 	for range 2 * maxFailures {
 		judge(gone, c)
 	}
+	wantState(t, c, true, "")
+}
+
+// TestOurOwnLoad is a resolver with too many queries: the look-up fails, but that says nothing of the zone.
+func TestOurOwnLoad(t *testing.T) {
+	busy := &net.DNSError{IsTemporary: true, UnwrapErr: resolver.ErrBusy}
+	f := healthy()
+	c := checkOver(f, new(bytes.Buffer))
+	f.set(func(f *fake) { f.err = busy })
+	judge(t.Context(), c)
+	wantState(t, c, false, "has not proved itself yet")
+	f.set(func(f *fake) { f.err = nil })
+	if o := judge(t.Context(), c); o != Listed {
+		t.Errorf("after the load: %s", o)
+	}
+	f.set(func(f *fake) { f.err = busy })
+	for range 2 * maxFailures {
+		run := c.Run(t.Context(), policy.View{Client: netip.MustParseAddr("203.0.113.9")})
+		if run.Outcome != policy.TempError || !strings.HasSuffix(run.Fact("silent"), "too many queries of our own") {
+			t.Errorf("got %s: %s", run.Outcome, run.Facts)
+		}
+	}
+	c.Prove(t.Context())
 	wantState(t, c, true, "")
 }
 
