@@ -48,19 +48,37 @@ func akin(a, b string) bool {
 	return isUnder(b, top) || b == top
 }
 
-// warm asks for the records of names at once, if they are not known, so that a walk over them takes the time of one look-up.
+// warmAtOnce is how many names are asked for at the same time for one message: those of one walk.
+const warmAtOnce = 8
+
+// warm asks for the records of names, if they are not known, so that a walk over them takes the time of one look-up. The first ones are
+// asked for first: who sets signatures of slow domains beside an author must not keep the author's record from us.
 func (r *records) warm(ctx context.Context, names []string) {
-	names = slices.Compact(slices.Sorted(slices.Values(names)))
-	names = slices.DeleteFunc(names, func(name string) bool { _, known := r.seen[name]; return known })
+	names = r.unknown(names)
 	txts, errs := make([][]string, len(names)), make([]error, len(names))
+	slots := make(chan struct{}, warmAtOnce)
 	var wg sync.WaitGroup
 	for i, name := range names {
-		wg.Go(func() { txts[i], errs[i] = r.texts(ctx, name) })
+		slots <- struct{}{}
+		wg.Go(func() {
+			txts[i], errs[i] = r.texts(ctx, name)
+			<-slots
+		})
 	}
 	wg.Wait()
 	for i, name := range names {
 		r.seen[name] = answer{only(txts[i]), errs[i]}
 	}
+}
+
+// unknown is the names not asked for yet, each once, in their order.
+func (r *records) unknown(names []string) (left []string) {
+	for _, name := range names {
+		if _, known := r.seen[name]; !known && !slices.Contains(left, name) {
+			left = append(left, name)
+		}
+	}
+	return left
 }
 
 // at is the DMARC record of a name; nil where it has none, or several. Any error is a temporary one.
