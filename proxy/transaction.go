@@ -407,10 +407,12 @@ func (s *session) rcptReply(i int) {
 	}
 }
 
-// ownable is a backend's reply in a form that we can give as ours: 421 would say that we close (RFC 5321 section 3.8), and 2xx other
-// than 250 and 251, or 3xx, would say what does not fit.
+// ownable is a backend's reply in a form that we can give as ours. A 2xx is a yes, told as 250 where it is not 251: another would mean
+// something else to the sender. 421 would say that we close (RFC 5321 section 3.8), and 3xx says what does not fit.
 func ownable(r smtp.Reply) smtp.Reply {
 	switch {
+	case r.Class() == 2 && r.Code != 251:
+		r.Code = 250
 	case r.Code == 421:
 		r.Code = 451
 	case r.Class() == 3 || r.Class() < 2:
