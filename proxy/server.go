@@ -87,11 +87,7 @@ func (s *Server) Serve(ln net.Listener, l *Listener) error {
 		switch {
 		case err == nil:
 			wait = 0
-			s.running.Add(1)
-			go func() {
-				defer s.running.Done()
-				s.ServeConn(c, l)
-			}()
+			s.serve(c, l)
 		case s.closing.Load() || errors.Is(err, net.ErrClosed):
 			return nil
 		default: // out of descriptors, mostly: wait, so that accept never spins
@@ -100,6 +96,21 @@ func (s *Server) Serve(ln net.Listener, l *Listener) error {
 			time.Sleep(wait)
 		}
 	}
+}
+
+// serve is ServeConn in a goroutine that Shutdown waits for. What was accepted just before Shutdown is closed.
+func (s *Server) serve(c net.Conn, l *Listener) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing.Load() {
+		c.Close()
+		return
+	}
+	s.running.Add(1)
+	go func() {
+		defer s.running.Done()
+		s.ServeConn(c, l)
+	}()
 }
 
 // ServeConn runs a session on a connection and closes it. A panic ends that session alone.
@@ -174,8 +185,8 @@ func (s *Server) admit(ss *session, client netip.Addr) bool {
 // Shutdown takes no more sessions, ends those that wait for a command with 421, and lets content under way finish
 // until ctx ends; then it closes what is left.
 func (s *Server) Shutdown(ctx context.Context) error {
-	s.closing.Store(true)
 	s.mu.Lock()
+	s.closing.Store(true)
 	for ln := range s.listeners {
 		ln.Close()
 	}

@@ -3,6 +3,7 @@ package proxy_test
 import (
 	"context"
 	"crypto/tls"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -66,6 +67,41 @@ func TestShutdownEnds(t *testing.T) {
 	p.atRest(t)
 	if r := p.record(); r == nil || r.End != policy.EndLost || sink.Committed() != 0 {
 		t.Errorf("record %+v, %d messages", r, sink.Committed())
+	}
+}
+
+// lastMoment is a listener that accepts a connection as it is closed.
+type lastMoment struct {
+	asked, closed chan struct{}
+	conn          net.Conn
+}
+
+func (l *lastMoment) Accept() (net.Conn, error) {
+	c := l.conn
+	if c == nil {
+		return nil, net.ErrClosed
+	}
+	close(l.asked)
+	<-l.closed
+	l.conn = nil
+	return c, nil
+}
+
+func (l *lastMoment) Close() error   { close(l.closed); return nil }
+func (l *lastMoment) Addr() net.Addr { return &net.TCPAddr{} }
+
+// TestShutdownAsOneComes: a connection that is accepted in the moment of Shutdown is closed, and no session that Shutdown may not wait for.
+func TestShutdownAsOneComes(t *testing.T) {
+	p := newServer(behind(t, backend.Settings{}))
+	ours, theirs := net.Pipe()
+	ln := &lastMoment{asked: make(chan struct{}), closed: make(chan struct{}), conn: theirs}
+	go func() { p.server.Serve(ln, listenerPlain()); close(p.done) }()
+	<-ln.asked
+	p.stop()
+	newClient(t, ours).closed()
+	p.atRest(t)
+	if st := p.server.Stats(); st.Total != 0 {
+		t.Errorf("%+v", st)
 	}
 }
 
