@@ -90,7 +90,7 @@ func (f *logFlags) withText(cmd *cobra.Command) {
 
 // query is what the flags ask for.
 func (f *logFlags) query(now time.Time) (journal.Query, error) {
-	q := journal.Query{Rcpt: f.rcpt, From: f.from, Domain: f.domain, Check: f.check, Text: f.text, Limit: f.limit}
+	q := journal.Query{Rcpt: f.rcpt, From: f.from, Domain: f.domain, Check: f.check, Text: f.text}
 	var err error
 	if q.Since, err = parseTime(f.since, now); err != nil {
 		return q, usageError{fmt.Errorf("--since: %w", err)}
@@ -212,6 +212,7 @@ func (f *logFlags) searchCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			q.Limit = f.limit
 			if len(args) == 1 {
 				aim(&q, args[0])
 			}

@@ -1,6 +1,11 @@
 package main
 
 import (
+	"bytes"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -72,6 +77,41 @@ func TestPlaceRight(t *testing.T) {
 	} {
 		if got := placeRight(test.text, test.place); got != test.want {
 			t.Errorf("%q, want %q", got, test.want)
+		}
+	}
+}
+
+// manyRecords makes a journal of so many mails, a second apart up to now, and gives its folder.
+func manyRecords(t *testing.T, n int) string {
+	t.Helper()
+	dir := t.TempDir()
+	s := journal.OpenStore(journal.Settings{Dir: dir}, nil, slog.New(slog.DiscardHandler))
+	sender := "a@shop.example"
+	for i := range n {
+		s.Append(&policy.Record{Time: time.Now().Add(time.Duration(i-n) * time.Second), Ref: fmt.Sprintf("8F3K2Q%04d", i), Client: netip.MustParseAddr("203.0.113.9"),
+			Sender: &sender, Recipients: []policy.RecipientRecord{{Address: "amy@example.com", Verdict: policy.Accepted}}, End: policy.EndDelivered})
+	}
+	s.Close()
+	return dir
+}
+
+// TestLogLimits: search shows the last 50, or as many as it is told; export and stats know no limit.
+func TestLogLimits(t *testing.T) {
+	dir := manyRecords(t, 120)
+	for _, tt := range []struct {
+		words string
+		want  int // lines
+	}{{"search", 51}, {"search --limit 0", 121}, {"search --json --limit 70", 70}, {"export", 120}, {"export --rcpt amy@example.com", 120}, {"tail -n 60 --json", 60}} {
+		cmd := rootCommand()
+		var out bytes.Buffer
+		cmd.SetOut(&out)
+		cmd.SetErr(io.Discard)
+		cmd.SetArgs(append([]string{"log", "--dir", dir}, strings.Fields(tt.words)...))
+		if err := cmd.Execute(); err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(out.String(), "\n"); n != tt.want {
+			t.Errorf("%s writes %d lines, want %d", tt.words, n, tt.want)
 		}
 	}
 }
