@@ -174,16 +174,16 @@ func (r *Resolver) try(ctx context.Context, s *server, q question, n int) (*dns.
 	}
 	m, err := r.exchange(ctx, s.addr, q)
 	if err != nil && errors.Is(ctx.Err(), context.Canceled) {
-		s.note(unheard, time.Now())
+		s.note(unheard, q.name, time.Now())
 		return nil, ended(q.name, ctx.Err())
 	}
 	if err != nil {
 		failed := failed(q.name, s.state.Address, err)
-		s.note(silent, time.Now())
+		s.note(silent, q.name, time.Now())
 		r.counts.failure(q.qtype, failed)
 		return nil, failed
 	}
-	s.note(kind(m.Rcode), time.Now())
+	s.note(kind(m.Rcode), q.name, time.Now())
 	r.counts.answer(q.qtype, m.Rcode)
 	return m, nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -12,7 +13,7 @@ import (
 )
 
 const (
-	downAfter = 5                // silences in a row; one stranger's dead domain makes up to three
+	downAfter = 5                // silences in a row, each for another domain: a stranger's dead one is silent for as many names as they like
 	downFor   = 30 * time.Second // since the last of them
 )
 
@@ -41,8 +42,8 @@ type server struct {
 	addr netip.AddrPort
 
 	mu    sync.Mutex
-	state Server // but for Address, which doesn't change, under mu
-	run   int    // silences in a row
+	state Server   // but for Address, which doesn't change, under mu
+	run   []string // domains with silence in a row, no more than downAfter
 	last  time.Time
 }
 
@@ -63,8 +64,8 @@ func kind(rcode int) reaction {
 	return useless
 }
 
-// note counts a query. Only silence makes a server down: a stranger's broken domain gives SERVFAIL as often as they like.
-func (s *server) note(k reaction, now time.Time) {
+// note counts a query for a name. Only silence makes a server down: a stranger's broken domain gives SERVFAIL as often as they like.
+func (s *server) note(k reaction, name string, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.state.Queries++
@@ -75,13 +76,22 @@ func (s *server) note(k reaction, now time.Time) {
 		s.state.Failed++
 	}
 	if k == silent {
-		s.run, s.last = s.run+1, now
+		s.last = now
+		if d := domain(name); len(s.run) < downAfter && !slices.Contains(s.run, d) {
+			s.run = append(s.run, d)
+		}
 	} else {
-		s.run = 0
+		s.run = nil
 	}
-	if down := s.run >= downAfter; down != s.state.Down {
+	if down := len(s.run) == downAfter; down != s.state.Down {
 		s.state.Down, s.state.Since = down, now
 	}
+}
+
+// domain is the last two labels of a name: mostly all that is of one owner.
+func domain(name string) string {
+	i := strings.LastIndexByte(name, '.')
+	return name[strings.LastIndexByte(name[:max(i, 0)], '.')+1:]
 }
 
 // avoided says whether the server is to be asked after those that answer.

@@ -78,11 +78,13 @@ func TestDown(t *testing.T) {
 			}
 			return aRecord(t, q), nil
 		})
+		names := 0
 		ask := func(n int, want string, down bool) {
 			t.Helper()
 			asked = ""
-			for i := range n {
-				_, err := r.Addrs(background(), fmt.Sprintf("%d.example", i), IPv4)
+			for range n {
+				names++
+				_, err := r.Addrs(background(), fmt.Sprintf("%d.example", names), IPv4)
 				wantSort(t, err, "ok")
 				time.Sleep(time.Nanosecond)
 			}
@@ -120,5 +122,27 @@ func TestServFailIsNotDown(t *testing.T) {
 	}
 	if h := r.Health()[0]; h.Down || h.Failed != 3*downAfter {
 		t.Errorf("got %+v", h)
+	}
+}
+
+// A stranger whose one domain is dead can't either, for however many names below it they have us ask.
+func TestADeadDomainIsNotDown(t *testing.T) {
+	r := with(t, 1, Settings{}, func(context.Context, netip.AddrPort, question) (*dns.Msg, error) { return nil, errNetwork })
+	down := func() bool { return r.Health()[0].Down }
+	for i := range 3 * downAfter {
+		for _, name := range []string{"dead.example", "a.dead.example", "example", fmt.Sprintf("%d.b.dead.example", i)} {
+			_, err := r.TXT(background(), name)
+			wantSort(t, err, "temporary")
+		}
+	}
+	if down() {
+		t.Error("down after the silence of one domain")
+	}
+	for i := range downAfter - 2 { // "example" is another one.
+		_, err := r.TXT(background(), fmt.Sprintf("a.%d.example", i))
+		wantSort(t, err, "temporary")
+	}
+	if !down() {
+		t.Errorf("not down after the silence of %d domains", downAfter)
 	}
 }
