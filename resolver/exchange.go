@@ -22,9 +22,18 @@ var (
 	errBroken  = errors.New("broken answer")
 )
 
-// overWire is the exchanger of New: UDP, and TCP where the answer is too long for a datagram.
+// overWire is the exchanger of New. A server that knows no EDNS is asked again without (RFC 6891 section 7), each time.
 func overWire(ctx context.Context, server netip.AddrPort, q question) (*dns.Msg, error) {
-	query, err := pack(q)
+	m, err := send(ctx, server, q, withEDNS)
+	if err == nil && knowsNoEDNS(m) {
+		return send(ctx, server, q, withoutEDNS)
+	}
+	return m, err
+}
+
+// send sends a query over UDP, and over TCP where the answer is too long for a datagram.
+func send(ctx context.Context, server netip.AddrPort, q question, e edns) (*dns.Msg, error) {
+	query, err := pack(q, e)
 	if err != nil {
 		return nil, err
 	}
@@ -35,13 +44,29 @@ func overWire(ctx context.Context, server netip.AddrPort, q question) (*dns.Msg,
 	return overTCP(ctx, server, query, q) // RFC 7766 section 5: cut off, so asked again.
 }
 
-// pack makes a query: a random id, recursion desired, EDNS (RFC 6891) with the size of datagram we take.
-func pack(q question) ([]byte, error) {
+// edns says whether a query has the OPT record of RFC 6891.
+type edns bool
+
+const (
+	withEDNS    edns = true
+	withoutEDNS edns = false
+)
+
+// knowsNoEDNS says whether a server may refuse a query for its OPT record alone: it says FORMERR, some say NOTIMP, and has no such record
+// in its answer.
+func knowsNoEDNS(m *dns.Msg) bool {
+	return (m.Rcode == dns.RcodeFormatError || m.Rcode == dns.RcodeNotImplemented) && m.IsEdns0() == nil
+}
+
+// pack makes a query: a random id, recursion desired, and where e has it the size of datagram we take.
+func pack(q question, e edns) ([]byte, error) {
 	m := dns.Msg{
 		MsgHdr:   dns.MsgHdr{Id: dns.Id(), RecursionDesired: true},
 		Question: []dns.Question{{Name: q.name + ".", Qtype: q.qtype, Qclass: dns.ClassINET}},
 	}
-	m.SetEdns0(udpSize, false)
+	if e {
+		m.SetEdns0(udpSize, false)
+	}
 	return m.Pack()
 }
 
@@ -110,7 +135,7 @@ func endWith(ctx context.Context, conn net.Conn) (release func() bool) {
 }
 
 // read reads the answer to a query. The error is errNotOurs for what may come from anyone: another id, no answer at all,
-// another question. A message that is cut off has nothing but its Truncated of use.
+// another question (none will do for FORMERR). A message that is cut off has nothing but its Truncated of use.
 func read(raw, query []byte, q question) (*dns.Msg, error) {
 	const header = 12
 	if len(raw) < header || raw[0] != query[0] || raw[1] != query[1] {
@@ -118,7 +143,8 @@ func read(raw, query []byte, q question) (*dns.Msg, error) {
 	}
 	m := new(dns.Msg)
 	err := m.Unpack(raw)
-	if !m.Response || m.Opcode != dns.OpcodeQuery || !asks(m.Question, q) {
+	lost := len(m.Question) == 0 && knowsNoEDNS(m) // It could not read the query, so it doesn't repeat the question.
+	if !m.Response || m.Opcode != dns.OpcodeQuery || !lost && !asks(m.Question, q) {
 		return nil, errNotOurs
 	}
 	if m.Truncated { // The last record may be there in part.

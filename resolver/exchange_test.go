@@ -35,6 +35,24 @@ func TestWire(t *testing.T) {
 		}, "timeout", 3, 0},
 		{"SERVFAIL", func(s *dnstest.Server) { s.ServFail(name) }, "temporary", 1, 0},
 		{"REFUSED", func(s *dnstest.Server) { s.Refuse(name) }, "temporary", 1, 0},
+		{"FORMERR to EDNS", func(s *dnstest.Server) { s.Raw(name, withoutOPT(dns.RcodeFormatError, 1)) }, "[192.0.2.0]", 2, 0},
+		{"NOTIMP to EDNS", func(s *dnstest.Server) { s.Raw(name, withoutOPT(dns.RcodeNotImplemented, 1)) }, "[192.0.2.0]", 2, 0},
+		{"FORMERR to EDNS, and a long answer", func(s *dnstest.Server) { s.Raw(name, withoutOPT(dns.RcodeFormatError, 2)) }, "[192.0.2.0 192.0.2.1]", 3, 1},
+		{"FORMERR to EDNS without the question", func(s *dnstest.Server) {
+			s.Raw(name, func(query []byte, tcp bool) []byte {
+				raw := withoutOPT(dns.RcodeFormatError, 1)(query, tcp)
+				if raw[3]&0xF == dns.RcodeFormatError {
+					return append(raw[:4], make([]byte, 8)...) // the header alone, and nothing in it
+				}
+				return raw
+			})
+		}, "[192.0.2.0]", 2, 0},
+		{"FORMERR whatever comes", func(s *dnstest.Server) {
+			s.Raw(name, answering(func(m *dns.Msg, _ bool) { m.Rcode = dns.RcodeFormatError }))
+		}, "temporary", 2, 0},
+		{"FORMERR from one who knows EDNS", func(s *dnstest.Server) {
+			s.Raw(name, answering(func(m *dns.Msg, _ bool) { m.SetEdns0(1232, false).Rcode = dns.RcodeFormatError }))
+		}, "temporary", 1, 0},
 		{"cut off", func(s *dnstest.Server) { s.Truncate(name) }, "[192.0.2.3]", 2, 1},
 		{"cut off, and nobody at TCP", func(s *dnstest.Server) { s.Truncate(name); s.RefuseTCP() }, "temporary", 3, 0},
 		{"cut off at TCP too", func(s *dnstest.Server) {
@@ -101,6 +119,22 @@ func TestWire(t *testing.T) {
 				t.Errorf("got %s (%v) after %d queries, %d of them TCP; want %s after %d, %d", got, err, s.Total(), s.TCP(), c.want, c.asked, c.tcp)
 			}
 		})
+	}
+}
+
+// withoutOPT makes a Raw of a server from before EDNS: rcode for a query with an OPT record, else n addresses, of which one has room in a
+// datagram.
+func withoutOPT(rcode, n int) func(query []byte, tcp bool) []byte {
+	return func(query []byte, tcp bool) []byte {
+		const arcount = 11 // of a query: the OPT record alone
+		return answering(func(m *dns.Msg, tcp bool) {
+			if query[arcount] > 0 {
+				m.Rcode = rcode
+				return
+			}
+			addA(m, n)
+			m.Truncated = n > 1 && !tcp
+		})(query, tcp)
 	}
 }
 

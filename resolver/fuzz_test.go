@@ -31,7 +31,7 @@ func FuzzAnswer(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, which uint8, raw []byte) {
 		q := question{"a.example", types[int(which)%len(types)]}
-		query, err := pack(q)
+		query, err := pack(q, withEDNS)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -47,7 +47,7 @@ func FuzzAnswer(f *testing.F) {
 			return
 		}
 		dangling(m, at, q.qtype)
-		if _, err := pack(question{at.name, q.qtype}); err != nil {
+		if _, err := pack(question{at.name, q.qtype}, withEDNS); err != nil {
 			t.Errorf("the target %q can't be asked for: %v", at.name, err)
 		}
 		if a, err := distil(m, q, at); err == nil {
@@ -94,7 +94,7 @@ func FuzzName(f *testing.F) {
 			return
 		}
 		q := question{clean, dns.TypeA}
-		raw, err := pack(q)
+		raw, err := pack(q, withEDNS)
 		if err != nil {
 			t.Fatalf("%q: %q can't be asked: %v", name, clean, err)
 		}

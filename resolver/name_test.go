@@ -72,7 +72,7 @@ func TestEscapesAsTheLibraryDoes(t *testing.T) {
 			t.Fatalf("%q is refused", c)
 		}
 		q := question{name, dns.TypeA}
-		raw, err := pack(q)
+		raw, err := pack(q, withEDNS)
 		if err != nil {
 			t.Fatal(err)
 		}
