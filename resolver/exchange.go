@@ -83,11 +83,14 @@ func overUDP(ctx context.Context, server netip.AddrPort, query []byte, q questio
 	if _, err := conn.Write(query); err != nil {
 		return nil, fmt.Errorf("UDP: %w", err)
 	}
-	buf := make([]byte, udpSize)
+	buf := make([]byte, udpSize+1)
 	for {
 		n, err := conn.Read(buf)
 		if err != nil {
 			return nil, fmt.Errorf("UDP: %w", err)
+		}
+		if n > udpSize {
+			buf[2] |= 2 // TC (RFC 1035 section 4.1.1): the server doesn't heed our size, and what is over it is lost.
 		}
 		m, err := read(buf[:n], query, q)
 		if !errors.Is(err, errNotOurs) {
