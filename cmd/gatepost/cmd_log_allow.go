@@ -245,7 +245,8 @@ func whoami() string {
 // override is a temporary rule in JSON.
 type override struct {
 	Name    string    `json:"name"`
-	Allows  string    `json:"allows"`
+	Allows  string    `json:"allows"` // what the rule says, in words
+	Action  string    `json:"action"` // allow or deny
 	Skip    []string  `json:"skip"`
 	Comment string    `json:"comment"` // for which mail, by whom, when
 	Expires time.Time `json:"expires,omitzero"`
@@ -269,7 +270,7 @@ func (f *allowFlags) overrides(out io.Writer, now time.Time) error {
 		return changeOverrides(file, f.remove, "", now)
 	}
 	for i, r := range rs {
-		o := override{r.Name, ruleWords(r), r.Skip, c.Rules[i].Comment, r.Expires, !r.Expires.IsZero() && !now.Before(r.Expires)}
+		o := override{r.Name, ruleWords(r), c.Rules[i].Action, r.Skip, c.Rules[i].Comment, r.Expires, !r.Expires.IsZero() && !now.Before(r.Expires)}
 		if err := o.write(out, f.json); err != nil {
 			return err
 		}
@@ -293,10 +294,13 @@ func (o override) write(out io.Writer, asJSON bool) error {
 	case !o.Expires.IsZero():
 		until = "until " + o.Expires.Format("2006-01-02 15:04 UTC")
 	}
-	skip := "all checks"
-	if len(o.Skip) > 0 {
-		skip = strings.Join(o.Skip, ", ")
+	what := o.Allows
+	switch {
+	case o.Action == "allow" && len(o.Skip) == 0:
+		what += ", which skips all checks"
+	case o.Action == "allow":
+		what += ", which skips " + strings.Join(o.Skip, ", ")
 	}
-	_, err := fmt.Fprintf(out, "%s  %s\n%s\n%s\n", o.Name, until, wrap(printable(o.Allows+", which skips "+skip), "    ", "    "), wrap(printable(o.Comment), "    ", "    "))
+	_, err := fmt.Fprintf(out, "%s  %s\n%s\n%s\n", o.Name, until, wrap(printable(what), "    ", "    "), wrap(printable(o.Comment), "    ", "    "))
 	return err
 }

@@ -38,7 +38,7 @@ func TestHostileText(t *testing.T) {
 	names := []rejudge.Count{{Name: hostile, N: 1}}
 	rep := watchReport{Accepted: 1, Checks: []watchedCheck{{Check: "spf", Accepted: 1, Would: 1, Senders: names, Lists: names, Days: map[string]int{"2026-11-21": 1}}}}
 	rep.write(&out)
-	if err := (override{Name: "x", Allows: hostile, Skip: []string{hostile}, Comment: hostile}).write(&out, false); err != nil {
+	if err := (override{Name: "x", Action: "allow", Allows: hostile, Skip: []string{hostile}, Comment: hostile}).write(&out, false); err != nil {
 		t.Fatal(err)
 	}
 	if err := rep.writeHTML(&out); err != nil {

@@ -15,33 +15,41 @@ import (
 // ruleTOML is a rule as it stands in a config; false where it could not be read back, as with a domain that is no name. comment may be
 // empty.
 func ruleTOML(r policy.Rule, comment string) (text string, ok bool) {
+	u := config.Rule{Name: r.Name, Action: "deny", Client: r.Client, Helo: r.Helo, Sender: r.Sender, SenderDomain: r.SenderDomain, Recipient: r.Recipient,
+		FromDomain: r.FromDomain, Proof: strings.Join(plain(r.Proof), " or "), Skip: r.Skip, Expires: r.Expires, Comment: comment}
+	if r.Allow {
+		u.Action = "allow"
+	}
+	return writtenTOML(u)
+}
+
+// writtenTOML is a rule of a config as it was written, with all its keys; false where it could not be read back.
+func writtenTOML(u config.Rule) (text string, ok bool) {
 	var b strings.Builder
-	fmt.Fprintf(&b, "[rule.%s]\n", r.Name)
-	line := func(key string, values []string) {
+	fmt.Fprintf(&b, "[rule.%s]\n", u.Name)
+	word := func(key, value string) {
+		if value != "" {
+			fmt.Fprintf(&b, "%s = %s\n", key, quoted(value))
+		}
+	}
+	list := func(key string, values []string) {
 		if len(values) > 0 {
 			fmt.Fprintf(&b, "%s = [%s]\n", key, strings.Join(values, ", "))
 		}
 	}
-	action := "deny"
-	if r.Allow {
-		action = "allow"
+	word("action", u.Action)
+	list("client", quotedAll(u.Client, netip.Prefix.String))
+	list("helo", quotedAll(u.Helo, same))
+	list("sender", quotedAll(u.Sender, same))
+	list("sender_domain", quotedAll(u.SenderDomain, same))
+	list("recipient", quotedAll(u.Recipient, same))
+	list("from_domain", quotedAll(u.FromDomain, same))
+	word("proof", u.Proof)
+	list("skip", quotedAll(u.Skip, same))
+	if !u.Expires.IsZero() {
+		fmt.Fprintf(&b, "expires = %s\n", u.Expires.UTC().Format(time.RFC3339Nano))
 	}
-	fmt.Fprintf(&b, "action = %q\n", action)
-	line("client", quotedAll(r.Client, netip.Prefix.String))
-	line("sender", quotedAll(r.Sender, same))
-	line("sender_domain", quotedAll(r.SenderDomain, same))
-	line("recipient", quotedAll(r.Recipient, same))
-	line("from_domain", quotedAll(r.FromDomain, same))
-	if len(r.Proof) > 0 {
-		fmt.Fprintf(&b, "proof = %s\n", quoted(strings.Join(plain(r.Proof), " or ")))
-	}
-	line("skip", quotedAll(r.Skip, same))
-	if !r.Expires.IsZero() {
-		fmt.Fprintf(&b, "expires = %s\n", r.Expires.UTC().Format(time.RFC3339))
-	}
-	if comment != "" {
-		fmt.Fprintf(&b, "comment = %s\n", quoted(comment))
-	}
+	word("comment", u.Comment)
 	_, err := config.ParseRules("", []byte(b.String()), checks.Kinds())
 	return b.String(), err == nil
 }
@@ -52,12 +60,16 @@ func ruleWords(r policy.Rule) string {
 	for _, x := range []struct {
 		what   string
 		values []string
-	}{{"from", r.FromDomain}, {"sender", r.SenderDomain}, {"sender", r.Sender}, {"client", quotedAll(r.Client, netip.Prefix.String)}, {"recipient", r.Recipient}} {
+	}{{"from", r.FromDomain}, {"sender", r.SenderDomain}, {"sender", r.Sender}, {"client", quotedAll(r.Client, netip.Prefix.String)}, {"helo", r.Helo},
+		{"recipient", r.Recipient}} {
 		if len(x.values) > 0 {
 			parts = append(parts, x.what+" "+strings.ReplaceAll(strings.Join(x.values, ", "), `"`, ""))
 		}
 	}
-	text := "a rule allows " + strings.Join(parts, " and ")
+	text := "a rule denies " + strings.Join(parts, " and ")
+	if r.Allow {
+		text = "a rule allows " + strings.Join(parts, " and ")
+	}
 	if len(r.Proof) > 0 {
 		text += fmt.Sprintf(" with proof = %q", strings.Join(plain(r.Proof), " or "))
 	}

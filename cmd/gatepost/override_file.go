@@ -105,13 +105,13 @@ func changeOverrides(file, name, text string, now time.Time) error {
 	}
 	var b strings.Builder
 	b.WriteString("# Written by \"gatepost log allow --for\". A running gatepost notices changes within two seconds.\n")
-	for i, r := range rules(c) {
-		if r.Name == name || !r.Expires.IsZero() && now.After(r.Expires) {
+	for _, u := range c.Rules {
+		if u.Name == name || !u.Expires.IsZero() && now.After(u.Expires) {
 			continue
 		}
-		old, ok := ruleTOML(r, c.Rules[i].Comment)
+		old, ok := writtenTOML(u)
 		if !ok {
-			return fmt.Errorf("the temporary rule %s cannot be written again", r.Name)
+			return fmt.Errorf("the temporary rule %s cannot be written again", u.Name)
 		}
 		b.WriteString("\n" + old)
 	}
