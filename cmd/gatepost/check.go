@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -116,9 +115,7 @@ func (r *report) tell(n notice) {
 		r.failed++
 	}
 	if r.json {
-		e := json.NewEncoder(r.out)
-		e.SetEscapeHTML(false)
-		e.Encode(n)
+		writeJSON(r.out, n)
 		return
 	}
 	colour := map[string]string{levelOK: green, levelWarn: yellow, levelFail: red}[n.Level]

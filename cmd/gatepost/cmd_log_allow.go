@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -283,9 +282,7 @@ func (f *allowFlags) overrides(out io.Writer, now time.Time) error {
 
 func (o override) write(out io.Writer, asJSON bool) error {
 	if asJSON {
-		e := json.NewEncoder(out)
-		e.SetEscapeHTML(false)
-		return e.Encode(o)
+		return writeJSON(out, o)
 	}
 	until := "without an end"
 	switch {

@@ -2,11 +2,13 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"net/netip"
 	"testing"
 	"time"
 	"unicode"
 
+	"gatepost/greylist"
 	"gatepost/journal/rejudge"
 	"gatepost/policy"
 )
@@ -35,12 +37,28 @@ func TestHostileText(t *testing.T) {
 	if err := tell.summary(&s); err != nil {
 		t.Fatal(err)
 	}
+	tell.json = true
+	if err := errors.Join(tell.change(r, &r.Recipients[0], o), tell.summary(&s)); err != nil {
+		t.Fatal(err)
+	}
 	names := []rejudge.Count{{Name: hostile, N: 1}}
 	rep := watchReport{Accepted: 1, Checks: []watchedCheck{{Check: "spf", Accepted: 1, Would: 1, Senders: names, Lists: names, Days: map[string]int{"2026-11-21": 1}}}}
 	rep.write(&out)
+	if err := rep.writeJSON(&out); err != nil {
+		t.Fatal(err)
+	}
 	if err := (override{Name: "x", Action: "allow", Allows: hostile, Skip: []string{hostile}, Comment: hostile}).write(&out, false); err != nil {
 		t.Fatal(err)
 	}
+	if err := (override{Name: "x", Allows: hostile, Comment: hostile}).write(&out, true); err != nil {
+		t.Fatal(err)
+	}
+	listed := memoryLedger(t).line(greylist.Record{Label: greylist.Label{Client: hostile, Sender: hostile, Recipient: hostile}})
+	if err := writeJSON(&out, listed); err != nil {
+		t.Fatal(err)
+	}
+	checked := report{out: &out, json: true}
+	checked.fail(hostile, hostile, "%s", hostile)
 	if err := rep.writeHTML(&out); err != nil {
 		t.Fatal(err)
 	}

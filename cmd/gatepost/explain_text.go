@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -165,11 +164,9 @@ func replyText(r policy.Reply) string {
 
 // writeJSON writes an object for each recipient.
 func (x *explainer) writeJSON(out io.Writer, records []*policy.Record) error {
-	w := json.NewEncoder(out)
-	w.SetEscapeHTML(false)
 	for _, r := range telling(records) {
 		for _, e := range x.explain(r) {
-			if err := w.Encode(e); err != nil {
+			if err := writeJSON(out, e); err != nil {
 				return err
 			}
 		}

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/netip"
@@ -197,12 +196,6 @@ func (l *ledger) line(r greylist.Record) any {
 }
 
 func utc(ms int64) time.Time { return time.UnixMilli(ms).UTC().Truncate(time.Second) }
-
-func writeJSON(out io.Writer, v any) error {
-	e := json.NewEncoder(out)
-	e.SetEscapeHTML(false)
-	return e.Encode(v)
-}
 
 // writeList writes entries as a table.
 func writeList(out io.Writer, rs []greylist.Record, limit int) error {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -56,7 +55,7 @@ func (t *replayTeller) change(r *policy.Record, rc *policy.RecipientRecord, o re
 		c.Is = "undecidable"
 	}
 	if t.json {
-		return t.encode(c)
+		return writeJSON(t.out, c)
 	}
 	why := c.Check
 	if len(o.Missing) > 0 {
@@ -114,17 +113,11 @@ func (t *replayTeller) summaryJSON(s *rejudge.Summary) error {
 	for _, g := range s.Groups() {
 		senders, _ := g.Senders.Top(topNames)
 		lists, _ := g.Lists.Top(topNames)
-		if err := t.encode(replayGroup{"group", g.Was.String(), groupIs(g), g.Check, g.Missing, g.N, senders, lists}); err != nil {
+		if err := writeJSON(t.out, replayGroup{"group", g.Was.String(), groupIs(g), g.Check, g.Missing, g.N, senders, lists}); err != nil {
 			return err
 		}
 	}
-	return t.encode(replaySummary{"summary", s.Total, s.Same, s.Changed, s.Undecidable, s.LeftOut})
-}
-
-func (t *replayTeller) encode(v any) error {
-	e := json.NewEncoder(t.out)
-	e.SetEscapeHTML(false)
-	return e.Encode(v)
+	return writeJSON(t.out, replaySummary{"summary", s.Total, s.Same, s.Changed, s.Undecidable, s.LeftOut})
 }
 
 func groupIs(g *rejudge.Group) string {

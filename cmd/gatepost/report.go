@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -158,10 +157,8 @@ func pasteable(x *rejudge.Watched) (rules, forwarders string) {
 }
 
 func (rep *watchReport) writeJSON(out io.Writer) error {
-	e := json.NewEncoder(out)
-	e.SetEscapeHTML(false)
 	for _, c := range rep.Checks {
-		if err := e.Encode(c); err != nil {
+		if err := writeJSON(out, c); err != nil {
 			return err
 		}
 	}

@@ -2,10 +2,14 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"strings"
 	"testing"
 	"unicode"
 	"unicode/utf8"
+
+	"gatepost/journal"
+	"gatepost/policy"
 )
 
 func TestPrintable(t *testing.T) {
@@ -23,6 +27,28 @@ func TestPrintable(t *testing.T) {
 	} {
 		if got := printable(c.in); got != c.want {
 			t.Errorf("%s: printable(%q) = %q, want %q", c.name, c.in, got, c.want)
+		}
+	}
+}
+
+// TestWriteJSON: what a reader of JSON gets is what was written, and what a terminal gets is printable. The lines of the journal are
+// escaped in the same way.
+func TestWriteJSON(t *testing.T) {
+	for _, text := range []string{"Grüße <amy@example.com> & more", "a\x1b[31m\u202e\x00\r\n\u009b\x7f\ufeff\u2028", "\U000e0001\U0001f600", `"\`} {
+		var out bytes.Buffer
+		if err := writeJSON(&out, map[string]string{"note": text}); err != nil {
+			t.Fatal(err)
+		}
+		if strings.IndexFunc(strings.TrimSuffix(out.String(), "\n"), func(r rune) bool { return !unicode.IsPrint(r) }) >= 0 {
+			t.Errorf("not printable: %q", &out)
+		}
+		var back map[string]string
+		if err := json.Unmarshal(out.Bytes(), &back); err != nil || back["note"] != text {
+			t.Errorf("%q became %q, %v", text, back["note"], err)
+		}
+		line, err := journal.Line(&policy.Record{Note: text})
+		if want := strings.Trim(out.String(), "{}\n"); err != nil || !strings.Contains(string(line), want) {
+			t.Errorf("%s is not in the line of the journal: %s, %v", want, line, err)
 		}
 	}
 }
