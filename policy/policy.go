@@ -4,6 +4,8 @@
 package policy
 
 import (
+	"context"
+	"net/netip"
 	"strings"
 	"time"
 )
@@ -18,6 +20,10 @@ type Policy struct {
 	Scopes  map[string]Scope // overrides by recipient: "user@domain", or "domain" with all below it; lower case, A-labels
 	Budget  time.Duration    // the longest that the checks of one stage may take together; 0: 60 s
 	Hash    string           // tells one policy from another in a record
+
+	// ForClient makes the context of a session's checks from the server's, so that what they do together can be bounded for one client; nil
+	// leaves it as it is.
+	ForClient func(ctx context.Context, client netip.Addr) context.Context
 }
 
 // Slot is a check in its place in a policy.

@@ -21,6 +21,9 @@ type Run struct {
 func (p *Policy) Begin(ctx context.Context, v View) *Run {
 	r := &Run{policy: p, view: v, ctx: ctx}
 	if len(p.Slots) > 0 {
+		if p.ForClient != nil {
+			ctx = p.ForClient(ctx, v.Client)
+		}
 		r.ctx, r.cancel = context.WithCancel(ctx)
 		r.view.Session = new(Marks)
 	}

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"context"
+	"net/netip"
 	"testing"
 	"time"
 )
@@ -48,5 +49,33 @@ func TestWhatIsVoidEnds(t *testing.T) {
 				t.Error("it runs on")
 			}
 		})
+	}
+}
+
+// told is a check that tells for which client its context is.
+type told struct{ client chan any }
+
+type clientKey struct{}
+
+func (told) Name() string { return "told" }
+func (told) Stage() Stage { return StageMail }
+func (c told) Run(ctx context.Context, _ View) Finding {
+	c.client <- ctx.Value(clientKey{})
+	return Finding{Outcome: Pass}
+}
+
+// TestForClient: what the checks of a session do can be counted for its client.
+func TestForClient(t *testing.T) {
+	c := told{make(chan any, 1)}
+	client := netip.MustParseAddr("203.0.113.9")
+	p := &Policy{Mode: Enforce, Slots: []Slot{{Check: c, Mode: Enforce}},
+		ForClient: func(ctx context.Context, client netip.Addr) context.Context {
+			return context.WithValue(ctx, clientKey{}, client)
+		}}
+	r := p.Begin(t.Context(), View{Client: client})
+	defer r.Close()
+	r.Mail(Mailbox{"a", "shop.example"}, false)
+	if got := <-c.client; got != client {
+		t.Errorf("got %v, want %v", got, client)
 	}
 }

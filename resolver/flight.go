@@ -3,6 +3,7 @@ package resolver
 import (
 	"context"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,13 +15,15 @@ const waitFactor = 8
 
 // flights are the questions under way: one query for identical questions.
 type flights struct {
-	mu  sync.Mutex
-	all map[question]*flight
+	mu      sync.Mutex
+	all     map[question]*flight
+	clients map[netip.Prefix]int // how many of them each client has begun
 }
 
 // flight is one of them.
 type flight struct {
-	callers int // who wait for it, under flights.mu
+	client  netip.Prefix // who has begun it; invalid where that is not known
+	callers int          // who wait for it, under flights.mu
 	cancel  context.CancelFunc
 	waited  atomic.Bool   // for a slot, or still does
 	done    chan struct{} // closed once there is an outcome
@@ -34,15 +37,20 @@ type outcome struct {
 }
 
 // fly asks the servers, once for all who want to know the same at the same time. It goes on when the caller that began it
-// gives up, and ends when all have: what a sender doesn't wait for takes nobody's turn. Each caller must await or leave it.
-func (r *Resolver) fly(q question) *flight {
+// gives up, and ends when all have: what a sender doesn't wait for takes nobody's turn. Each caller must await or leave it. nil where the
+// client has its share of queries under way; to join another's takes none of it.
+func (r *Resolver) fly(q question, client netip.Prefix) *flight {
 	r.flights.mu.Lock()
 	defer r.flights.mu.Unlock()
 	f := r.flights.all[q]
 	if f == nil {
+		if client.IsValid() && r.flights.clients[client] >= max(1, cap(r.slots)/shares) {
+			return nil
+		}
 		ctx, cancel := context.WithCancel(context.Background())
-		f = &flight{cancel: cancel, done: make(chan struct{})}
+		f = &flight{client: client, cancel: cancel, done: make(chan struct{})}
 		r.flights.all[q] = f
+		r.flights.clients[client]++
 		go func() {
 			growStack(0)
 			f.outcome = r.bring(ctx, q, f)
@@ -69,8 +77,36 @@ func (fs *flights) leave(q question, f *flight) {
 func (fs *flights) end(q question, f *flight) {
 	if fs.all[q] == f {
 		delete(fs.all, q)
+		if fs.clients[f.client]--; fs.clients[f.client] == 0 {
+			delete(fs.clients, f.client)
+		}
 	}
 	f.cancel()
+}
+
+// shares is into how many parts the queries under way are divided: no client has more than one part.
+const shares = 4
+
+type clientKey struct{}
+
+// WithClient says for whom the look-ups with this context are: no client, an IPv4 address or an IPv6 /64, has more than a quarter of
+// Settings.InFlight under way, so that one alone cannot take the DNS from the others. What goes beyond it fails with ErrBusy.
+func WithClient(ctx context.Context, client netip.Addr) context.Context {
+	bits := 64
+	if client.Is4() {
+		bits = 32
+	}
+	network, err := client.Prefix(bits)
+	if err != nil { // not known
+		return ctx
+	}
+	return context.WithValue(ctx, clientKey{}, network)
+}
+
+// clientOf is the client whom a look-up is for; invalid where nobody said.
+func clientOf(ctx context.Context) netip.Prefix {
+	client, _ := ctx.Value(clientKey{}).(netip.Prefix)
+	return client
 }
 
 // bring is the flight itself.

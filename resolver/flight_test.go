@@ -161,3 +161,44 @@ func TestNobodyWaitsOnTheWire(t *testing.T) {
 		})
 	}
 }
+
+// One client, whatever its number of sessions, cannot take the DNS from others; it has its share back when its queries end.
+func TestAShareForEachClient(t *testing.T) {
+	const slots = 8
+	synctest.Test(t, func(t *testing.T) {
+		r := with(t, 1, Settings{InFlight: slots}, whileSlow(t))
+		v4, v6 := netip.MustParseAddr("203.0.113.9"), netip.MustParseAddr("2001:db8::1")
+		var all sync.WaitGroup
+		ctx, cancel := context.WithCancel(background())
+		ask := func(client netip.Addr, name string) error {
+			_, err := r.Addrs(WithClient(ctx, client), name, IPv4)
+			return err
+		}
+		for i, client := range []netip.Addr{v4, v6} {
+			for j := range slots / shares {
+				all.Go(func() { ask(client, fmt.Sprintf("%d.%d.slow.example", j, i)) })
+			}
+		}
+		synctest.Wait()
+		for _, client := range []netip.Addr{v4, v6, netip.MustParseAddr("2001:db8::2")} {
+			if err := ask(client, "quick.example"); !errors.Is(err, ErrBusy) {
+				t.Errorf("%v: %v, want its share to be used up", client, err)
+			}
+		}
+		joined := false
+		all.Go(func() { ask(v4, "0.1.slow.example"); joined = true })
+		synctest.Wait()
+		if joined {
+			t.Error("a client with no share left does not wait for what another has asked")
+		}
+		if err := ask(netip.MustParseAddr("203.0.113.10"), "quick.example"); err != nil {
+			t.Errorf("another client: %v", err)
+		}
+		cancel()
+		all.Wait()
+		synctest.Wait()
+		if n := len(r.flights.clients); n != 0 {
+			t.Errorf("%d clients are remembered", n)
+		}
+	})
+}

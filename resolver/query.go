@@ -65,7 +65,9 @@ func (r *Resolver) begin(ctx context.Context, name string, qtype uint16, fresh f
 	}
 	var known bool
 	if p.answer, p.failed, known = r.cache.get(p.q, time.Now()); !known {
-		p.flight = r.fly(p.q)
+		if p.flight = r.fly(p.q, clientOf(ctx)); p.flight == nil {
+			p.failed = busy(temporary(clean, "", ErrBusy.Error()))
+		}
 	}
 	return p
 }

@@ -59,7 +59,7 @@ func New(s Settings) (*Resolver, error) {
 		settings: s,
 		exchange: overWire,
 		cache:    newCache(s.Cache, s.MaxTTL, s.Stale),
-		flights:  flights{all: make(map[question]*flight)},
+		flights:  flights{all: make(map[question]*flight), clients: make(map[netip.Prefix]int)},
 		slots:    make(chan struct{}, s.InFlight),
 	}
 	for _, a := range addrs {

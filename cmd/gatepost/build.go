@@ -151,7 +151,7 @@ func backendSettings(c *config.Config, b config.Backend) backend.Settings {
 
 // policy sets the checks up in the order of the config. Those that are no longer used are closed.
 func (p *parts) policy(c *config.Config) (*policy.Policy, error) {
-	pol := &policy.Policy{Mode: c.Mode, Soft: c.Policy.Soft, Contact: c.Policy.Contact, Scopes: scopes(c), Rules: rules(c)}
+	pol := &policy.Policy{Mode: c.Mode, Soft: c.Policy.Soft, Contact: c.Policy.Contact, Scopes: scopes(c), Rules: rules(c), ForClient: resolver.WithClient}
 	entries := map[string]checks.Entry{}
 	for _, e := range checks.Table() {
 		entries[e.Name] = e
