@@ -152,13 +152,18 @@ func findRef(ctx context.Context, j *journal.Reader, ref string) (*policy.Record
 	return found, nil
 }
 
-// propose is the rule for a record, and the policy that it was found by: where no check refused, that with every check enforced.
+// propose is the rule for a record, and the policy that it was found by: that of the daemon; where a temporary rule lets the mail in by now,
+// the config alone, so that its time can be prolonged; where no check refused, that with every check enforced.
 func (f *allowFlags) propose(c *config.Config, r *policy.Record) (policy.Rule, *policy.Policy, error) {
 	p, err := judging(c)
 	if err != nil {
 		return policy.Rule{}, nil, err
 	}
-	for _, q := range []*policy.Policy{p, allEnforced(p)} {
+	alone, err := written(c)
+	if err != nil {
+		return policy.Rule{}, nil, err
+	}
+	for _, q := range []*policy.Policy{p, alone, allEnforced(p)} {
 		for i := range r.Recipients {
 			rc := &r.Recipients[i]
 			c := rejudge.Case(r, rc)

@@ -44,6 +44,9 @@ func newRehearsal(c *config.Config, ask bool) (*rehearsal, error) {
 	p := newParts(log)
 	h.settings, err = p.build(harmless, nil)
 	h.ends = append(h.ends, p.close)
+	if err == nil {
+		h.settings, err = overridden(c, h.settings)
+	}
 	if err != nil {
 		h.close()
 		return nil, err
@@ -106,8 +109,21 @@ func withoutStores(checks []config.Check) []config.Check {
 	return all
 }
 
-// judging is the policy of a config, to judge findings by; its checks are not to be run.
+// judging is the policy that a daemon of a config goes by, its temporary rules among it, to judge findings by; its checks are not to be run.
 func judging(c *config.Config) (*policy.Policy, error) {
+	p, err := written(c)
+	if err != nil {
+		return nil, err
+	}
+	s, err := overridden(c, &proxy.Settings{Policy: p})
+	if err != nil {
+		return nil, err
+	}
+	return s.Policy, nil
+}
+
+// written is the policy of a config alone, likewise.
+func written(c *config.Config) (*policy.Policy, error) {
 	own := *c
 	own.Backends, own.Checks = nil, withoutStores(c.Checks)
 	p := newParts(slog.New(slog.DiscardHandler))

@@ -203,6 +203,55 @@ func TestOverridesOfARunningDaemon(t *testing.T) {
 	}
 }
 
+// TestTemporaryRulesEverywhere: explain, and what judges records again, go by the very rules that a daemon takes up.
+func TestTemporaryRulesEverywhere(t *testing.T) {
+	const listing = "[policy]\nchecks = [\"dnsbl\"]\n[check.dnsbl.zone.\"bl.example\"]\n"
+	listed := policy.Case{Time: time.Now(), Client: netip.MustParseAddr("203.0.113.9"), Findings: []policy.Finding{{Check: "dnsbl", Outcome: "listed"}}}
+	for _, tt := range []struct{ name, config, rule, verdict, by, held string }{
+		{"none", listing, "", "rejected", "dnsbl", ""},
+		{"allow", listing, "[rule.x]\naction = \"allow\"\nclient = [\"203.0.113.9/32\"]\n", "accepted", "", "x"},
+		{"deny", "[policy]\nchecks = []\n", "[rule.x]\naction = \"deny\"\nclient = [\"203.0.113.9/32\"]\n", "rejected", "rule.x", ""},
+		{"ended", listing, "[rule.x]\naction = \"allow\"\nclient = [\"203.0.113.9/32\"]\nexpires = 2020-01-01\n", "rejected", "dnsbl", ""},
+		{"before the config's", listing + "[rule.own]\naction = \"deny\"\nclient = [\"203.0.113.9/32\"]\n",
+			"[rule.x]\naction = \"allow\"\nclient = [\"203.0.113.9/32\"]\nskip = [\"dnsbl\"]\n", "accepted", "", "x"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			if err := os.WriteFile(filepath.Join(dir, overrideFile), []byte(tt.rule), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			c := explainConfig(t, tt.config, "127.0.0.1:9", dir)
+			if got := explainMail(t, c, false); got.Verdict != tt.verdict || got.By != tt.by || got.Rule != tt.held {
+				t.Errorf("%s by %q, rule %q", got.Verdict, got.By, got.Rule)
+			}
+			p, err := judging(c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			alone, err := written(c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var o overrides
+			live := o.use(c, &proxy.Settings{Policy: alone}, slog.New(slog.DiscardHandler)).Policy
+			if d, want := p.Judge(listed), live.Judge(listed); d.Done != want.Done || d.By != want.By || d.Rule != want.Rule || p.Hash != live.Hash {
+				t.Errorf("judged %v by %q, rule %q, policy %s; live %v by %q, rule %q, policy %s", d.Done, d.By, d.Rule, p.Hash, want.Done, want.By, want.Rule, live.Hash)
+			}
+		})
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, overrideFile), []byte("broken = "), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := explainConfig(t, listing, "127.0.0.1:9", dir)
+	if _, err := judging(c); err == nil || !strings.HasPrefix(err.Error(), "the temporary rules: overrides.toml:1:") {
+		t.Errorf("a broken file: %v", err)
+	}
+	if _, err := newRehearsal(c, false); err == nil {
+		t.Error("a broken file is not told of")
+	}
+}
+
 // TestInteractiveEnds falls silent in the middle of the content: the session ends, and nothing is left.
 func TestInteractiveEnds(t *testing.T) {
 	c := explainConfig(t, "[policy]\nchecks = [\"spf\"]\n", "127.0.0.1:9", "")

@@ -37,16 +37,33 @@ const overridesEvery = time.Second
 
 // use takes over the settings of a config, and gives them with the temporary rules that hold now.
 func (o *overrides) use(c *config.Config, s *proxy.Settings, log *slog.Logger) *proxy.Settings {
-	file := ""
-	if c.Journal.Dir != "" {
-		file = filepath.Join(c.Journal.Dir, overrideFile)
-	}
-	if file != o.file {
+	if file := overridesOf(c); file != o.file {
 		*o = overrides{file: file}
 	}
 	o.base = s
 	o.look(log)
 	return o.settings()
+}
+
+// overridesOf is the file of temporary rules that a daemon of a config goes by; "" for none.
+func overridesOf(c *config.Config) string {
+	if c.Journal.Dir == "" {
+		return ""
+	}
+	return filepath.Join(c.Journal.Dir, overrideFile)
+}
+
+// overridden are the settings of a config with the temporary rules on top, as a daemon that starts now would take them up; a file that
+// such a daemon would do without is an error here.
+func overridden(c *config.Config, s *proxy.Settings) (*proxy.Settings, error) {
+	o := overrides{file: overridesOf(c), base: s}
+	if o.file == "" {
+		return s, nil
+	}
+	if err := o.read(); err != nil {
+		return nil, fmt.Errorf("the temporary rules: %w", err)
+	}
+	return o.settings(), nil
 }
 
 // look reads the file anew if it has changed, and says whether other rules hold now. A broken file changes nothing.
@@ -63,16 +80,24 @@ func (o *overrides) look(log *slog.Logger) bool {
 		return false
 	}
 	o.seen, o.size = at, size
-	c, text, err := readOverrides(o.file)
-	if err != nil {
+	if err := o.read(); err != nil {
 		log.Error("the temporary rules cannot be read; those that held before hold on", "file", o.file, "error", err)
 		return false
+	}
+	log.Info("temporary rules were read; they hold for new sessions", "file", o.file, "rules", len(o.rules))
+	return true
+}
+
+// read takes the rules of the file over.
+func (o *overrides) read() error {
+	c, text, err := readOverrides(o.file)
+	if err != nil {
+		return err
 	}
 	h := fnv.New32a()
 	h.Write(text)
 	o.rules, o.hash = rules(c), strconv.FormatUint(uint64(h.Sum32()), 36)
-	log.Info("temporary rules were read; they hold for new sessions", "file", o.file, "rules", len(o.rules))
-	return true
+	return nil
 }
 
 // settings are the base with the rules on top.
