@@ -42,14 +42,18 @@ func (t *logTable) entry(e journal.Entry) error {
 
 // logOutcome is what became of a session or transaction without recipients, as of one.
 func logOutcome(r *policy.Record) policy.RecipientRecord {
-	rc := policy.RecipientRecord{By: r.By, Where: r.Where, Reply: r.Reply}
-	switch r.Reply.Code / 100 {
+	return policy.RecipientRecord{By: r.By, Where: r.Where, Reply: r.Reply, Verdict: replyVerdict(r.Reply)}
+}
+
+// replyVerdict is what a refusal comes to; Undecided for another reply, or none.
+func replyVerdict(r policy.Reply) policy.Verdict {
+	switch r.Code / 100 {
 	case 4:
-		rc.Verdict = policy.Deferred
+		return policy.Deferred
 	case 5:
-		rc.Verdict = policy.Rejected
+		return policy.Rejected
 	}
-	return rc
+	return policy.Undecided
 }
 
 func (t *logTable) line(e journal.Entry, rc policy.RecipientRecord, to string) error {

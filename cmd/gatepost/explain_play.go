@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -89,6 +90,7 @@ func (h *rehearsal) play(ctx context.Context, c call) ([]*policy.Record, error) 
 	w.close()
 	<-w.done
 	records := h.take()
+	t.complete(records)
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
@@ -102,7 +104,15 @@ func (h *rehearsal) play(ctx context.Context, c call) ([]*policy.Record, error) 
 type talker struct {
 	out   io.Writer
 	in    *smtp.Reader
-	offer string // what EHLO was answered
+	offer string     // what EHLO was answered
+	ended smtp.Reply // the refusal that ended the session
+	rcpts []refusedRcpt
+}
+
+// refusedRcpt is a recipient that was refused.
+type refusedRcpt struct {
+	address string
+	reply   smtp.Reply
 }
 
 // errRefused ends a session that has nothing more to say.
@@ -120,12 +130,15 @@ func (t *talker) session(c call) error {
 	}
 	taken := 0
 	for _, rcpt := range c.rcpts {
-		r, err := t.say(0, "RCPT TO:<%s>", strings.Trim(rcpt, "<>"))
+		to := strings.Trim(rcpt, "<>")
+		r, err := t.say(0, "RCPT TO:<%s>", to)
 		if err != nil {
 			return err
 		}
 		if r.Class() == 2 {
 			taken++
+		} else {
+			t.rcpts = append(t.rcpts, refusedRcpt{to, r})
 		}
 	}
 	if taken > 0 && c.message != nil {
@@ -196,9 +209,43 @@ func (t *talker) say(class int, format string, args ...any) (smtp.Reply, error) 
 func (t *talker) hear(class int) (smtp.Reply, error) {
 	r, err := smtp.ReadReply(t.in)
 	if err == nil && (class > 0 && r.Class() != class || r.Code == 421) {
-		err = errRefused
+		t.ended, err = r, errRefused
 	}
 	return r, err
+}
+
+// complete adds to the records of the session the refusals that they do not tell of: of a command that is not well-formed nothing is
+// recorded.
+func (t *talker) complete(records []*policy.Record) {
+	if len(records) == 0 {
+		return
+	}
+	r := records[len(records)-1]
+	for _, x := range records {
+		if x.Sender != nil {
+			r = x
+		}
+	}
+	for _, x := range t.rcpts {
+		reply := asSent(x.reply)
+		if !slices.ContainsFunc(r.Recipients, func(rc policy.RecipientRecord) bool {
+			return strings.EqualFold(rc.Address, x.address) || rc.Reply == reply
+		}) {
+			r.Recipients = append(r.Recipients, policy.RecipientRecord{Address: x.address, Verdict: replyVerdict(reply), By: "protocol", Reply: reply})
+		}
+	}
+	told := slices.ContainsFunc(records, func(r *policy.Record) bool { return r.Reply.Code > 0 || len(r.Recipients) > 0 })
+	if t.ended.Code > 0 && !told {
+		r.By, r.Reply = "protocol", asSent(t.ended)
+	}
+}
+
+// asSent is a reply as records have it, without the ref.
+func asSent(r smtp.Reply) policy.Reply {
+	if i := strings.LastIndex(r.Text, " ["); i >= 0 && isRef(r.Text[i+1:]) {
+		r.Text = r.Text[:i]
+	}
+	return policy.Reply{Code: r.Code, Text: r.Text}
 }
 
 // interact lets a person speak SMTP. What is decided is told apart, as it comes.

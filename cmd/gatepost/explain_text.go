@@ -82,10 +82,11 @@ func (x *explainer) explainRecipient(r *policy.Record, rc *policy.RecipientRecor
 func (x *explainer) explainSession(r *policy.Record) explained {
 	c := rejudge.Case(r, nil)
 	d := x.settings.Policy.Judge(c)
-	e := explained{Verdict: policy.Undecided.String(), Why: whySession(r), Reply: replyText(r.Reply), Where: d.Where, By: d.By,
+	e := explained{Verdict: replyVerdict(r.Reply).String(), Why: whySession(r), Reply: replyText(r.Reply), Where: d.Where, By: d.By,
 		Steps: steps(d.Steps), Delays: x.delays()}
-	if r.Reply.Code/100 == 4 || r.Reply.Code/100 == 5 {
-		e.Verdict = [...]string{4: policy.Deferred.String(), 5: policy.Rejected.String()}[r.Reply.Code/100]
+	if r.By == "protocol" {
+		e.By, e.Where = r.By, ""
+	} else if replyVerdict(r.Reply) >= policy.Deferred {
 		e.AcceptedIf, e.Rules = waysIn(x.settings.Policy, c)
 	}
 	return e
