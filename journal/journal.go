@@ -5,6 +5,7 @@ package journal
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -23,8 +24,10 @@ type Lines struct {
 	log     *slog.Logger
 	queue   chan *policy.Record
 	reopen  chan struct{}
+	stop    chan struct{}
 	done    chan struct{}
 	once    sync.Once
+	pending atomic.Int64 // records that the writer has taken, and not yet written; who takes them from here counts them
 	written atomic.Int64
 	dropped atomic.Int64
 }
@@ -32,7 +35,11 @@ type Lines struct {
 const (
 	queueSize = 4096                  // records that may wait for the disk
 	pause     = 20 * time.Millisecond // between two looks at them: a session that wakes nobody is cheaper
+	grace     = 5 * time.Second       // for what waits at the end
 )
+
+// errUnread is why records are lost that wait for somebody to read them.
+var errUnread = errors.New("nobody reads it")
 
 // OpenLines opens the file for appending ("-" is stdout) and starts the writer. A file that cannot be opened is an error.
 func OpenLines(path string, filter *Filter, log *slog.Logger) (*Lines, error) {
@@ -40,9 +47,14 @@ func OpenLines(path string, filter *Filter, log *slog.Logger) (*Lines, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Lines{path: path, filter: filter, log: log, queue: make(chan *policy.Record, queueSize), reopen: make(chan struct{}, 1), done: make(chan struct{})}
-	go l.write(out)
+	l := newLines(path, filter, log)
+	go l.run(out)
 	return l, nil
+}
+
+func newLines(path string, filter *Filter, log *slog.Logger) *Lines {
+	return &Lines{path: path, filter: filter, log: log, queue: make(chan *policy.Record, queueSize), reopen: make(chan struct{}, 1),
+		stop: make(chan struct{}), done: make(chan struct{})}
 }
 
 // Append queues a record. It never blocks; a record that finds the queue full is dropped and counted.
@@ -65,41 +77,45 @@ func (l *Lines) Reopen() {
 	}
 }
 
-// Close writes what is queued and closes the file. No Append may follow.
+// Close writes what is queued, as far as it is taken within the grace, and closes the file. What is left is dropped. No Append may follow.
 func (l *Lines) Close() {
-	l.once.Do(func() { close(l.queue) })
-	<-l.done
+	l.once.Do(func() { close(l.stop) })
+	select {
+	case <-l.done:
+	case <-time.After(grace):
+		if n := l.pending.Swap(0) + drain(l.queue); n > 0 {
+			l.lost(n, errUnread)
+		}
+	}
 }
 
-// write is the one writer. What is queued is written together.
-func (l *Lines) write(out io.WriteCloser) {
-	defer close(l.done)
-	w := bufio.NewWriterSize(out, 64<<10)
-	var pending int64
-	flush := func() {
-		if err := w.Flush(); err != nil {
-			l.lost(pending, err)
-			w.Reset(out)
-		} else {
-			l.written.Add(pending)
-		}
-		pending = 0
-	}
+// drain takes what waits in a queue, and returns how much that was.
+func drain(queue <-chan *policy.Record) (n int64) {
 	for {
 		select {
-		case r, ok := <-l.queue:
-			if !ok {
-				flush()
-				out.Close()
-				return
-			}
-			l.encode(w, r, &pending)
+		case <-queue:
+			n++
+		default:
+			return n
+		}
+	}
+}
+
+// run is the one writer. What is queued is written together.
+func (l *Lines) run(out io.WriteCloser) {
+	defer close(l.done)
+	defer func() { out.Close() }()
+	w := bufio.NewWriterSize(out, 64<<10)
+	for {
+		select {
+		case r := <-l.queue:
+			l.encode(w, r)
 			if len(l.queue) == 0 {
-				flush()
+				l.flush(w, out)
 				time.Sleep(pause)
 			}
 		case <-l.reopen:
-			flush()
+			l.flush(w, out)
 			if next, err := openAppend(l.path); err != nil {
 				l.log.Error("the journal file cannot be opened anew; the old one is kept", "file", l.path, "error", err)
 			} else {
@@ -107,18 +123,35 @@ func (l *Lines) write(out io.WriteCloser) {
 				out = next
 				w.Reset(out)
 			}
+		case <-l.stop:
+			for len(l.queue) > 0 {
+				l.encode(w, <-l.queue)
+			}
+			l.flush(w, out)
+			return
 		}
 	}
 }
 
-func (l *Lines) encode(w io.Writer, r *policy.Record, pending *int64) {
+func (l *Lines) flush(w *bufio.Writer, out io.Writer) {
+	err := w.Flush()
+	n := l.pending.Swap(0)
+	if err != nil {
+		l.lost(n, err)
+		w.Reset(out)
+		return
+	}
+	l.written.Add(n)
+}
+
+func (l *Lines) encode(w io.Writer, r *policy.Record) {
 	b, err := Line(l.filter.Apply(r))
 	if err != nil {
 		l.lost(1, err)
 		return
 	}
-	*pending++
-	w.Write(b) // the error shows at Flush
+	l.pending.Add(1)
+	w.Write(b) // the error shows at flush
 }
 
 // lost counts records that could not be written, and says so.
