@@ -4,7 +4,7 @@
 package journal
 
 import (
-	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -30,16 +30,27 @@ type Lines struct {
 	pending atomic.Int64 // records that the writer has taken, and not yet written; who takes them from here counts them
 	written atomic.Int64
 	dropped atomic.Int64
+	said    losses
+
+	// Of the writer alone:
+	out  io.WriteCloser
+	buf  bytes.Buffer // lines that are written together
+	torn bool         // out ends within a line, so buf begins with a line end
+	why  error        // records were lost last
 }
 
 const (
 	queueSize = 4096                  // records that may wait for the disk
 	pause     = 20 * time.Millisecond // between two looks at them: a session that wakes nobody is cheaper
+	flushAt   = 64 << 10              // octets that are written at once, about
 	grace     = 5 * time.Second       // for what waits at the end
 )
 
-// errUnread is why records are lost that wait for somebody to read them.
-var errUnread = errors.New("nobody reads it")
+// Why records are lost, besides what the system says.
+var (
+	errSlow   = errors.New("more came than could be written")
+	errUnread = errors.New("nobody reads it")
+)
 
 // OpenLines opens the file for appending ("-" is stdout) and starts the writer. A file that cannot be opened is an error.
 func OpenLines(path string, filter *Filter, log *slog.Logger) (*Lines, error) {
@@ -54,7 +65,7 @@ func OpenLines(path string, filter *Filter, log *slog.Logger) (*Lines, error) {
 
 func newLines(path string, filter *Filter, log *slog.Logger) *Lines {
 	return &Lines{path: path, filter: filter, log: log, queue: make(chan *policy.Record, queueSize), reopen: make(chan struct{}, 1),
-		stop: make(chan struct{}), done: make(chan struct{})}
+		stop: make(chan struct{}), done: make(chan struct{}), why: errSlow}
 }
 
 // Append queues a record. It never blocks; a record that finds the queue full is dropped and counted.
@@ -83,9 +94,8 @@ func (l *Lines) Close() {
 	select {
 	case <-l.done:
 	case <-time.After(grace):
-		if n := l.pending.Swap(0) + drain(l.queue); n > 0 {
-			l.lost(n, errUnread)
-		}
+		l.dropped.Add(l.pending.Swap(0) + drain(l.queue))
+		l.say(errUnread, true)
 	}
 }
 
@@ -104,60 +114,122 @@ func drain(queue <-chan *policy.Record) (n int64) {
 // run is the one writer. What is queued is written together.
 func (l *Lines) run(out io.WriteCloser) {
 	defer close(l.done)
-	defer func() { out.Close() }()
-	w := bufio.NewWriterSize(out, 64<<10)
+	l.use(out)
+	defer func() { l.out.Close() }()
+	tick := time.NewTicker(sayEvery)
+	defer tick.Stop()
 	for {
 		select {
 		case r := <-l.queue:
-			l.encode(w, r)
+			l.encode(r)
 			if len(l.queue) == 0 {
-				l.flush(w, out)
+				l.flush()
 				time.Sleep(pause)
 			}
+		case <-tick.C:
+			l.say(l.why, false)
 		case <-l.reopen:
-			l.flush(w, out)
+			l.flush()
 			if next, err := openAppend(l.path); err != nil {
 				l.log.Error("the journal file cannot be opened anew; the old one is kept", "file", l.path, "error", err)
 			} else {
-				out.Close()
-				out = next
-				w.Reset(out)
+				l.out.Close()
+				l.use(next)
 			}
 		case <-l.stop:
 			for len(l.queue) > 0 {
-				l.encode(w, <-l.queue)
+				l.encode(<-l.queue)
 			}
-			l.flush(w, out)
+			l.flush()
+			l.say(l.why, true)
 			return
 		}
 	}
 }
 
-func (l *Lines) flush(w *bufio.Writer, out io.Writer) {
-	err := w.Flush()
-	n := l.pending.Swap(0)
-	if err != nil {
-		l.lost(n, err)
-		w.Reset(out)
-		return
-	}
-	l.written.Add(n)
+// use writes to out from here on.
+func (l *Lines) use(out io.WriteCloser) {
+	l.out, l.torn = out, endsTorn(out)
+	l.begin()
 }
 
-func (l *Lines) encode(w io.Writer, r *policy.Record) {
+// begin empties the buffer. A line that was torn is ended first, so that it spoils no other.
+func (l *Lines) begin() {
+	l.buf.Reset()
+	if l.torn {
+		l.buf.WriteByte('\n')
+	}
+}
+
+// encode puts a record into the buffer.
+func (l *Lines) encode(r *policy.Record) {
 	b, err := Line(l.filter.Apply(r))
 	if err != nil {
 		l.lost(1, err)
 		return
 	}
 	l.pending.Add(1)
-	w.Write(b) // the error shows at flush
+	l.buf.Write(b)
+	if l.buf.Len() >= flushAt {
+		l.flush()
+	}
 }
 
-// lost counts records that could not be written, and says so.
+// flush writes the buffer. Lines that went out whole are written, whatever became of the others.
+func (l *Lines) flush() {
+	if l.buf.Len() == 0 {
+		return
+	}
+	n, err := l.out.Write(l.buf.Bytes())
+	whole := int64(0)
+	if went := l.buf.Bytes()[:n]; n > 0 {
+		whole = int64(bytes.Count(went, []byte{'\n'}))
+		if l.torn {
+			whole-- // the first ended what was torn before
+		}
+		l.torn = went[n-1] != '\n'
+	}
+	l.begin()
+	if all := l.pending.Swap(0); all > 0 { // else Close has counted them
+		l.written.Add(whole)
+		if err != nil {
+			l.lost(all-whole, err)
+		}
+	}
+	l.say(l.why, false)
+}
+
+// lost counts records that could not be written.
 func (l *Lines) lost(n int64, err error) {
 	l.dropped.Add(n)
-	l.log.Error("journal records were lost", "file", l.path, "records", n, "error", err)
+	l.why = err
+}
+
+// say tells how many records were lost since it last did, at most once a minute; at the end in any case.
+func (l *Lines) say(why error, last bool) {
+	if n := l.said.news(l.dropped.Load(), time.Now(), last); n > 0 {
+		l.log.Error("journal records were lost", "file", l.path, "records", n, "error", why)
+	}
+}
+
+// endsTorn says whether a file ends within a line, as a full disk leaves it.
+func endsTorn(out io.Writer) bool {
+	f, ok := out.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() || info.Size() == 0 {
+		return false
+	}
+	in, err := os.Open(f.Name())
+	if err != nil {
+		return false
+	}
+	defer in.Close()
+	var last [1]byte
+	_, err = in.ReadAt(last[:], info.Size()-1)
+	return err == nil && last[0] != '\n'
 }
 
 func openAppend(path string) (io.WriteCloser, error) {

@@ -1,13 +1,21 @@
 package journal
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"gatepost/policy"
 )
 
 // unread takes nothing until it is opened.
@@ -46,6 +54,121 @@ func TestLinesUnread(t *testing.T) {
 		<-l.done
 		if n, lost := l.Counts(); n != 0 || lost != 10 {
 			t.Errorf("read at last: %d written, %d lost", n, lost)
+		}
+	})
+}
+
+// tight is a disk with so much room; what is more is torn where the room ends, until there is new room.
+type tight struct {
+	mu   sync.Mutex
+	b    bytes.Buffer
+	room int
+}
+
+func (d *tight) Write(b []byte) (int, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n := min(len(b), d.room)
+	d.room -= n
+	d.b.Write(b[:n])
+	if n < len(b) {
+		return n, syscall.ENOSPC
+	}
+	return n, nil
+}
+
+func (d *tight) Close() error { return nil }
+
+func (d *tight) give(room int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.room = room
+}
+
+// refsIn are the refs of those lines that can be read, and how many others there are.
+func refsIn(text string) (refs string, bad int) {
+	for line := range strings.Lines(text) {
+		var r policy.Record
+		if err := json.Unmarshal([]byte(line), &r); err != nil {
+			bad++
+			continue
+		}
+		refs = strings.TrimSpace(refs + " " + r.Ref)
+	}
+	return refs, bad
+}
+
+// TestLinesFull: what a full disk takes in part costs the record that was torn, and no other; what is counted as written can be read.
+func TestLinesFull(t *testing.T) {
+	one, _ := Line(at(noon(), "X"))
+	tests := []struct {
+		name          string
+		room          int
+		want          string
+		written, lost int64
+		torn          int
+	}{
+		{"the first line is torn", 20, "C", 1, 2, 1},
+		{"the second line is torn", len(one) + 20, "A C", 2, 1, 1},
+		{"between the two", len(one), "A C", 2, 1, 0},
+		{"nothing goes in", 0, "C", 1, 2, 0},
+		{"all but the line end", 2*len(one) - 1, "A B C", 2, 1, 0},
+	}
+	for _, tt := range tests {
+		synctest.Test(t, func(t *testing.T) {
+			out := &tight{room: tt.room}
+			l, said := testLines(out)
+			l.Append(at(noon(), "A"))
+			l.Append(at(noon(), "B"))
+			time.Sleep(time.Second)
+			out.give(1 << 20)
+			l.Append(at(noon(), "C"))
+			l.Close()
+			if got, bad := refsIn(out.b.String()); got != tt.want || bad != tt.torn {
+				t.Errorf("%s: %d bad lines, and %s", tt.name, bad, got)
+			}
+			if n, lost := l.Counts(); n != tt.written || lost != tt.lost || !strings.Contains(said.String(), "no space left") {
+				t.Errorf("%s: %d written, %d lost; %s", tt.name, n, lost, said)
+			}
+		})
+	}
+}
+
+// TestLinesFullAtStart: a line that was torn before the start is no part of the next.
+func TestLinesFullAtStart(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lines")
+	os.WriteFile(path, []byte(`{"ref":"TO`), 0o600)
+	for _, ref := range []string{"A", "B"} {
+		l, err := OpenLines(path, nil, discard())
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Append(at(noon(), ref))
+		l.Close()
+	}
+	text, _ := os.ReadFile(path)
+	if got, bad := refsIn(string(text)); got != "A B" || bad != 1 {
+		t.Errorf("%d bad lines, and %s", bad, got)
+	}
+}
+
+// TestLinesLostSaid: a disk that stays full is said once a minute, and at the end, and no record is left out of it.
+func TestLinesLostSaid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, said := testLines(&tight{})
+		for range 100 {
+			l.Append(at(noon(), "X"))
+			time.Sleep(time.Second)
+		}
+		l.Close()
+		var all, n int
+		for line := range strings.Lines(said.String()) {
+			_, records, _ := strings.Cut(line, "records=")
+			fmt.Sscan(records, &n)
+			all += n
+		}
+		if lines := strings.Count(said.String(), "\n"); lines != 3 || all != 100 {
+			t.Errorf("%d records in %d lines: %s", all, lines, said)
 		}
 	})
 }

@@ -1,13 +1,34 @@
 package journal
 
-import "time"
+import (
+	"sync"
+	"time"
+)
 
 // trouble is what the log has been told of the disk.
 type trouble struct {
 	sick    bool
-	lost    int64     // how many dropped records the log knows of
-	saidAt  time.Time // when it was last told of them
+	said    losses
 	trimmed bool
+}
+
+// losses are the dropped records that the log knows of.
+type losses struct {
+	mu sync.Mutex
+	n  int64
+	at time.Time // when it was last told of them
+}
+
+// news is how many of all that were dropped the log is to be told of now: 0 within a minute of the last time, unless it is the end.
+func (l *losses) news(dropped int64, now time.Time, last bool) int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if dropped == l.n || !last && now.Sub(l.at) < sayEvery {
+		return 0
+	}
+	news := dropped - l.n
+	l.n, l.at = dropped, now
+	return news
 }
 
 // ail tells when the journal cannot be written, and when it can again: once each.
@@ -23,10 +44,7 @@ func (s *Store) ail(err error) {
 
 // say tells how many records were lost since it last did, at most once a minute; at the end in any case.
 func (s *Store) say(last bool) {
-	n := s.dropped.Load()
-	if n == s.lost || !last && s.now().Sub(s.saidAt) < sayEvery {
-		return
+	if n := s.said.news(s.dropped.Load(), s.now(), last); n > 0 {
+		s.log.Error("journal records were lost", "dir", s.set.Dir, "records", n)
 	}
-	s.log.Error("journal records were lost", "dir", s.set.Dir, "records", n-s.lost)
-	s.lost, s.saidAt = n, s.now()
 }
