@@ -41,11 +41,13 @@ func serveCommand() *cobra.Command {
 		Long:  "Runs the proxy until SIGTERM; SIGHUP reads the config anew. With --listen, --backend and --domain no file is needed.",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			hups := make(chan os.Signal, 1)
+			signal.Notify(hups, syscall.SIGHUP) // first of all: one that nobody waits for would end the process
 			c, err := f.load(cmd.Flags().Changed("config"))
 			if err != nil {
 				return err
 			}
-			return serve(c, f)
+			return serve(c, f, hups)
 		},
 	}
 	cmd.Flags().StringVar(&f.config, "config", defaultConfig, "the config `file`")
@@ -88,7 +90,8 @@ type daemon struct {
 // does many times a second. As nobody touches it, it takes no memory of the machine.
 const ballastSize = 8 << 20
 
-func serve(c *config.Config, f serveFlags) error {
+// serve runs the proxy until SIGTERM. What comes in hups meanwhile is acted on once it listens.
+func serve(c *config.Config, f serveFlags, hups <-chan os.Signal) error {
 	ballast := make([]byte, ballastSize)
 	defer runtime.KeepAlive(ballast)
 	signal.Ignore(syscall.SIGPIPE) // who reads the log may go; that is no reason to end
@@ -116,7 +119,7 @@ func serve(c *config.Config, f serveFlags) error {
 		return err
 	}
 	defer stopAdmin()
-	return d.run(c, lns)
+	return d.run(c, lns, hups)
 }
 
 // apply puts a config in force.
@@ -203,9 +206,9 @@ func (d *daemon) probe(ctx context.Context, b *backend.Backend, asked func()) {
 }
 
 // run serves until a signal ends it.
-func (d *daemon) run(c *config.Config, lns []opened) error {
-	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGHUP, syscall.SIGTERM, syscall.SIGINT)
+func (d *daemon) run(c *config.Config, lns []opened, hups <-chan os.Signal) error {
+	ends := make(chan os.Signal, 2) // apart from SIGHUP, however often that comes
+	signal.Notify(ends, syscall.SIGTERM, syscall.SIGINT)
 	failed := make(chan error, len(lns))
 	for _, l := range lns {
 		d.log.Info("listening", "listener", l.of.Name, "address", l.Addr(), "hostname", c.Hostname, "mode", c.Mode, "version", version())
@@ -223,12 +226,10 @@ func (d *daemon) run(c *config.Config, lns []opened) error {
 			if err != nil {
 				return err
 			}
-		case s := <-signals:
-			if s == syscall.SIGHUP {
-				d.reload()
-				continue
-			}
-			d.drain(signals, s)
+		case <-hups:
+			d.reload()
+		case s := <-ends:
+			d.drain(ends, s)
 			return nil
 		}
 	}
@@ -254,16 +255,13 @@ func (d *daemon) reload() {
 }
 
 // drain ends the server: data under way finishes, unless a second signal says to hurry.
-func (d *daemon) drain(signals <-chan os.Signal, first os.Signal) {
+func (d *daemon) drain(ends <-chan os.Signal, first os.Signal) {
 	d.log.Info("stopping: no new sessions; content under way finishes", "signal", first, "at_most", drainTime)
 	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
 	go func() {
-		for s := range signals {
-			if s != syscall.SIGHUP {
-				cancel()
-			}
-		}
+		<-ends
+		cancel()
 	}()
 	if err := d.server.Shutdown(ctx); err != nil {
 		d.log.Warn("sessions were cut off", "error", err)
