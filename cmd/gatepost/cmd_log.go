@@ -173,6 +173,13 @@ func span(q journal.Query) string {
 	return "from " + at(q.Since) + " to " + at(q.Until) + " UTC"
 }
 
+// unreadError is how many files of the journal could not be read, or not whole. What the others hold is told before.
+type unreadError int
+
+func (n unreadError) Error() string {
+	return fmt.Sprintf("of %d file(s) of the journal not all could be read", int(n))
+}
+
 // each hands on what a query finds. A file that cannot be read is told of, and makes it fail in the end.
 func each(ctx context.Context, r *journal.Reader, q journal.Query, talk io.Writer, do func(journal.Entry) error) error {
 	var faults []string
@@ -192,7 +199,7 @@ func each(ctx context.Context, r *journal.Reader, q journal.Query, talk io.Write
 		}
 	}
 	if len(faults) > 0 {
-		return fmt.Errorf("of %d file(s) of the journal not all could be read", len(faults))
+		return unreadError(len(faults))
 	}
 	return nil
 }

@@ -213,7 +213,7 @@ func lookBack(ctx context.Context, src *records, out, talk io.Writer, p *policy.
 		}
 		return nil
 	})
-	if err != nil {
+	if _, part := errors.AsType[unreadError](err); err != nil && !part { // the rule is as good without what cannot be read
 		return err
 	}
 	fmt.Fprintf(out, "# Of %s %s of the last 30 days it would have let in %s more.\n", thousands(seen), plural(seen, "recipient"), thousands(more))

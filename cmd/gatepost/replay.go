@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,8 +34,8 @@ func replayCommand() *cobra.Command {
 			"same, what changes, and what cannot be told since it hangs on a check that was never asked. Settings of a check that change its own " +
 			"findings count where its records suffice for it (block lists); other findings are taken as they were made. With --mbox or --maildir " +
 			"mails are judged instead, as they would be now: the DNS is asked, and the client is taken from the Received field of a server named " +
-			"by --received-by, so the result is approximate. Nothing is delivered or changed. Exit status: 0 done, 1 failed, or something changes " +
-			"and --fail-on-change is given.",
+			"by --received-by, so the result is approximate. Nothing is delivered or changed. Exit status: 0 done, 1 failed, or a part of the " +
+			"journal cannot be read, or something changes and --fail-on-change is given.",
 		Example: "  gatepost replay --since 7d --config new.toml\n  gatepost replay --since 7d --config new.toml --show accepted:rejected\n" +
 			"  gatepost replay --config new.toml --maildir ~/Maildir --received-by mx.example.com --rcpt amy@example.com",
 		Args: cobra.NoArgs,
@@ -75,10 +76,14 @@ func (f *replayFlags) run(ctx context.Context, out, talk io.Writer, now time.Tim
 	} else {
 		err = f.journal(ctx, c, t, &total, talk, now)
 	}
-	if err != nil {
+	_, part := errors.AsType[unreadError](err)
+	if err != nil && !part {
 		return err
 	}
 	if err := t.summary(&total); err != nil {
+		return err
+	}
+	if part {
 		return err
 	}
 	if f.failOnChange && total.Changed+total.Undecidable > 0 {
@@ -143,14 +148,19 @@ func (s *records) span() string {
 	return fmt.Sprintf("from %s to %s UTC", s.since.UTC().Format("2006-01-02 15:04"), s.until.UTC().Format("2006-01-02 15:04"))
 }
 
-// each gives the records one by one, the oldest first; the first error of do ends it. Files that cannot be read are told of.
+// each gives the records one by one, the oldest first; the first error of do ends it. Files that cannot be read are told of, and make it
+// fail with an unreadError in the end.
 func (s *records) each(ctx context.Context, talk io.Writer, do func(*policy.Record) error) error {
 	bar := newProgress(talk, s.since, s.until)
 	defer bar.end()
+	var faults []string
 	for e, err := range s.reader.Search(ctx, journal.Query{Since: s.since, Until: s.until, OldestFirst: true}) {
-		if _, part := errors.AsType[*journal.FileError](err); part {
+		if fault, part := errors.AsType[*journal.FileError](err); part {
 			bar.end()
 			fmt.Fprintln(talk, "This part of the journal is left out: "+printable(err.Error()))
+			if !slices.Contains(faults, fault.File) {
+				faults = append(faults, fault.File)
+			}
 			continue
 		}
 		if err != nil {
@@ -160,6 +170,9 @@ func (s *records) each(ctx context.Context, talk io.Writer, do func(*policy.Reco
 		if err := do(e.Record); err != nil {
 			return err
 		}
+	}
+	if len(faults) > 0 {
+		return unreadError(len(faults))
 	}
 	return nil
 }

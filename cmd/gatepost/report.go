@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -64,18 +66,21 @@ func (f *reportFlags) run(ctx context.Context, out, talk io.Writer, now time.Tim
 		}
 		return nil
 	})
-	if err != nil {
+	if _, part := errors.AsType[unreadError](err); err != nil && !part {
 		return err
 	}
-	rep := newWatchReport(w, src)
+	return cmp.Or(f.tell(out, talk, newWatchReport(w, src)), err)
+}
+
+// tell writes the report as it is wanted.
+func (f *reportFlags) tell(out, talk io.Writer, rep *watchReport) error {
 	if f.html != "" {
 		return f.writeHTML(talk, rep)
 	}
 	if f.json {
 		return rep.writeJSON(out)
 	}
-	rep.write(out)
-	return nil
+	return rep.write(out)
 }
 
 func (f *reportFlags) writeHTML(talk io.Writer, rep *watchReport) error {
@@ -165,14 +170,17 @@ func (rep *watchReport) writeJSON(out io.Writer) error {
 	return nil
 }
 
-func (rep *watchReport) write(out io.Writer) {
-	fmt.Fprintf(out, "%s %s accepted\n", thousands(rep.Accepted), plural(rep.Accepted, "recipient"))
+func (rep *watchReport) write(out io.Writer) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s accepted\n", thousands(rep.Accepted), plural(rep.Accepted, "recipient"))
 	if len(rep.Checks) == 0 {
-		fmt.Fprintln(out, "No check is monitored: each acts, or is off.")
+		fmt.Fprintln(&b, "No check is monitored: each acts, or is off.")
 	}
 	for i := range rep.Checks {
-		rep.Checks[i].write(out)
+		rep.Checks[i].write(&b)
 	}
+	_, err := io.WriteString(out, b.String())
+	return err
 }
 
 func (c *watchedCheck) write(out io.Writer) {
