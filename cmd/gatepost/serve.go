@@ -102,7 +102,7 @@ func serve(c *config.Config, f serveFlags, hups <-chan os.Signal) error {
 		log.Warn("gatepost runs as root, which it has no need of: give it a user of its own, as deploy/gatepost.service does")
 	}
 	d := &daemon{flags: f, log: log, out: out, parts: newParts(log)}
-	lns, err := openListeners(c)
+	lns, err := openListeners(c, log)
 	if err != nil {
 		return err
 	}
