@@ -7,8 +7,11 @@ import (
 	"fmt"
 	"io/fs"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
+
+	"golang.org/x/net/idna"
 
 	"gatepost/policy"
 )
@@ -54,7 +57,8 @@ func (d dayFile) purge(ctx context.Context, address, hidden string, done *Purged
 		return err
 	}
 	defer db.Close()
-	p := purge{ctx: ctx, db: db, keys: []string{addressKey(address), addressKey(hidden)}, done: done, packer: newPacker()}
+	keys := []string{addressKey(address), addressKey(hidden)}
+	p := purge{ctx: ctx, db: db, keys: keys, spelled: spelled(keys), done: done, packer: newPacker()}
 	for {
 		if n, err := p.chunk(); err != nil || n == 0 {
 			_, wal := db.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)") // what is deleted is in the WAL else
@@ -73,12 +77,26 @@ func (d dayFile) count(ctx context.Context, one, two string) (n int, err error) 
 
 // purge is a Purge of one file under way.
 type purge struct {
-	ctx    context.Context
-	db     *sql.DB
-	keys   []string
-	done   *Purged
-	packer *packer
-	unpack unpacker
+	ctx     context.Context
+	db      *sql.DB
+	keys    []string
+	spelled *regexp.Regexp // the person in texts
+	done    *Purged
+	packer  *packer
+	unpack  unpacker
+}
+
+// spelled is how addresses may stand in texts: in any case, the domain in A-labels or in Unicode.
+func spelled(keys []string) *regexp.Regexp {
+	var all []string
+	for _, k := range keys {
+		all = append(all, regexp.QuoteMeta(k))
+		at := strings.LastIndexByte(k, '@')
+		if u, err := idna.Display.ToUnicode(k[at+1:]); err == nil {
+			all = append(all, regexp.QuoteMeta(k[:at+1]+u))
+		}
+	}
+	return regexp.MustCompile("(?i)" + strings.Join(all, "|"))
 }
 
 // purgeChunk is how many entries are purged in one transaction.
@@ -168,10 +186,15 @@ func (p *purge) without(r *policy.Record) *policy.Record {
 	if len(r.Recipients) == 0 {
 		return nil
 	}
-	return withTexts(reflect.ValueOf(r), func(s string) string {
+	c := withTexts(reflect.ValueOf(r), func(s string) string {
 		for a := range gone {
 			s = strings.ReplaceAll(s, a, "(purged)")
 		}
-		return s
+		return p.spelled.ReplaceAllLiteralString(s, "(purged)")
 	}).Interface().(*policy.Record)
+	c.Sender = r.Sender // of another person, as the recipients are, though it may end as that of this one
+	for i := range c.Recipients {
+		c.Recipients[i].Address = r.Recipients[i].Address
+	}
+	return c
 }

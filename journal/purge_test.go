@@ -53,3 +53,33 @@ func TestPurge(t *testing.T) {
 		t.Error("an empty address was taken")
 	}
 }
+
+// TestPurgeSpelled: a person goes out of texts however they spell the address, and who has a similar one stays.
+func TestPurgeSpelled(t *testing.T) {
+	tests := []struct{ rcpt, purged, text, want string }{
+		{"Amy@example.com", "amy@example.com", "<amy@example.com> is over quota", "<(purged)> is over quota"},
+		{"amy@example.com", "AMY@example.com", "AMY@Example.COM, Amy@example.com", "(purged), (purged)"},
+		{"Ämy@example.com", "ämy@example.com", "ämy@example.com ÄMY@example.com", "(purged) (purged)"},
+		{"amy@bücher.example", "amy@bücher.example", "amy@xn--bcher-kva.example amy@BÜCHER.example", "(purged) (purged)"},
+		{"amy@xn--bcher-kva.example", "amy@xn--bcher-kva.example", "amy@bücher.example", "(purged)"},
+		{"a.b+c@example.com", "a.b+c@example.com", "A.B+C@example.com axb+c@example.com", "(purged) axb+c@example.com"},
+		{"<amy@example.com>", "amy@example.com", "amy@example.com", "(purged)"},
+	}
+	for _, tt := range tests {
+		other := "x" + tt.purged
+		r := at(noon(), "B0TH", tt.rcpt, other)
+		r.Sender, r.Reply.Text = &other, tt.text
+		dir := stored(t, r)
+		j, err := Open(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if done, err := j.Purge(t.Context(), tt.purged); err != nil || done.Reduced != 1 {
+			t.Errorf("%s: %+v, %v", tt.purged, done, err)
+		}
+		got := found(t, dir, Query{Rcpt: other})
+		if len(got) != 1 || got[0].Reply.Text != tt.want || got[0].Recipients[0].Address != other || *got[0].Sender != other {
+			t.Errorf("%s in %q: left is %s", tt.purged, tt.text, refs(got))
+		}
+	}
+}
