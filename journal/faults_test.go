@@ -166,6 +166,30 @@ func TestTakenAway(t *testing.T) {
 	}
 }
 
+// TestTakenAwayWhileOpen: records that come after the file or its folder was taken away are in a new one; none is counted that is not.
+func TestTakenAwayWhileOpen(t *testing.T) {
+	for name, take := range map[string]func(s *Store) error{
+		"deleted":        func(s *Store) error { return s.day.remove() },
+		"moved":          func(s *Store) error { return os.Rename(s.day.path(), s.day.path()+".old") },
+		"without folder": func(s *Store) error { return os.RemoveAll(s.set.Dir) },
+	} {
+		s, said := testStore(t, Settings{Dir: filepath.Join(t.TempDir(), "journal")})
+		s.save([]*policy.Record{at(noon(), "ONE")}, true)
+		if err := take(s); err != nil {
+			t.Fatal(err)
+		}
+		s.save([]*policy.Record{at(noon(), "TWO"), at(noon(), "THREE")}, true)
+		s.save([]*policy.Record{at(noon(), "FOUR")}, false)
+		s.closeDay()
+		if got := refs(found(t, s.set.Dir, Query{})); got != "FOUR THREE TWO" {
+			t.Errorf("%s: found %s", name, got)
+		}
+		if n, lost := s.Counts(); n != 4 || lost != 0 || strings.Count(said.String(), "taken away") != 1 {
+			t.Errorf("%s: %d written, %d lost; %s", name, n, lost, said)
+		}
+	}
+}
+
 // safeLog is a log that is read while it is written.
 type safeLog struct {
 	mu sync.Mutex

@@ -9,10 +9,7 @@ import (
 // sweep drops what is too old or too much, and notices when the open file was taken away.
 func (s *Store) sweep() {
 	s.grown = 0
-	if s.db != nil && s.db.gone() {
-		s.log.Warn("the journal's file was taken away; a new one is begun", "file", s.day.path())
-		s.closeDay()
-	}
+	s.letGo()
 	files, err := listFiles(s.set.Dir)
 	if err != nil {
 		s.ail(err)
@@ -21,6 +18,16 @@ func (s *Store) sweep() {
 	files = s.dropOld(files)
 	s.dropMuch(files)
 	s.say(false)
+}
+
+// letGo closes the open file if it was taken away; then it is true.
+func (s *Store) letGo() bool {
+	if s.db == nil || !s.db.gone() {
+		return false
+	}
+	s.log.Warn("the journal's file was taken away; a new one is begun", "file", s.day.path())
+	s.closeDay()
+	return true
 }
 
 // dropOld drops the days that are over for longer than records are kept, and returns the others.

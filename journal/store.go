@@ -161,7 +161,7 @@ func (s *Store) save(batch []*policy.Record, more bool) bool {
 // worthAgain says whether an error may be gone the next time.
 func worthAgain(err error) bool {
 	c := code(err)
-	return !errors.Is(err, errUnfit) && c != tooBig && c != constraint && c != mismatch
+	return !errors.Is(err, errUnfit) && !errors.Is(err, errTaken) && c != tooBig && c != constraint && c != mismatch
 }
 
 // pause waits before the next try; false when the store is being closed.
@@ -174,8 +174,20 @@ func (s *Store) pause() bool {
 	}
 }
 
-// write writes those records at the front of a batch that belong into one file, and returns how many that were.
+// errTaken is a file that was taken away while it was written.
+var errTaken = errors.New("the journal's file was taken away, and the next one too")
+
+// write writes those records at the front of a batch that belong into one file, and returns how many that were. Where the file was taken
+// away it writes them into a new one.
 func (s *Store) write(batch []*policy.Record) (int, error) {
+	n, err := s.writeOnce(batch)
+	if errors.Is(err, errTaken) {
+		n, err = s.writeOnce(batch)
+	}
+	return n, err
+}
+
+func (s *Store) writeOnce(batch []*policy.Record) (int, error) {
 	if err := s.open(ended(batch[0])); err != nil {
 		return 0, err
 	}
@@ -190,6 +202,9 @@ func (s *Store) write(batch []*policy.Record) (int, error) {
 	}
 	if err != nil {
 		return 0, err
+	}
+	if s.letGo() {
+		return 0, errTaken
 	}
 	s.grown += size
 	return n, nil
