@@ -36,7 +36,7 @@ func TestCertificateReload(t *testing.T) {
 	if handshake(t, c) != first {
 		t.Error("files that have not changed gave another certificate")
 	}
-	renew(time.Now().AddDate(0, 0, 1))
+	renew(time.Now().AddDate(0, 0, -1))
 	touch(t, st.file("cert.pem"), time.Second)
 	c.reload()
 	second := handshake(t, c)
@@ -91,6 +91,76 @@ func TestCertificateExpired(t *testing.T) {
 	renew(time.Now().AddDate(-1, 0, 0))
 	if err := d.apply(parseLines(t, lines)); err == nil || !strings.Contains(err.Error(), "has expired") {
 		t.Errorf("a config with an expired certificate: %v", err)
+	}
+	if handshake(t, d.cert) != good {
+		t.Error("it replaced the one in use, which is good")
+	}
+}
+
+// TestCertificateLater: files that cannot be used yet are tried again, without a change of their times, and told once.
+func TestCertificateLater(t *testing.T) {
+	st := &stage{dir: t.TempDir()}
+	if err := st.makeCertificate(time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	c, err := loadCertificate(&config.TLS{Certificate: st.file("cert.pem"), Key: st.file("key.pem")}, nil, slog.New(slog.NewTextHandler(&log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	first := handshake(t, c)
+	if err := st.makeCertificate(time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	key, err := os.ReadFile(st.file("key.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Now().Add(time.Second)
+	write := func(key []byte) {
+		t.Helper()
+		if err := os.WriteFile(st.file("key.pem"), key, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(st.file("key.pem"), at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(nil) // as one that may not be read
+	c.reload()
+	c.reload()
+	if n := strings.Count(log.String(), "level=ERROR"); n != 1 || handshake(t, c) != first {
+		t.Errorf("told %d times: %s", n, log.String())
+	}
+	write(key)
+	c.reload()
+	if handshake(t, c) == first {
+		t.Error("files that can be used by now are not")
+	}
+}
+
+// TestCertificateTooEarly: one that is not valid yet does not replace one that is; at the start there is no better one.
+func TestCertificateTooEarly(t *testing.T) {
+	st := &stage{dir: t.TempDir()}
+	lines := fmt.Sprintf("[policy]\nchecks = []\n[tls]\ncertificate = %q\nkey = %q\n", st.file("cert.pem"), st.file("key.pem"))
+	renew := func(at time.Time) {
+		t.Helper()
+		if err := st.makeCertificate(at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	renew(time.Now().AddDate(0, 0, 2))
+	d := applied(t, lines)
+	early := handshake(t, d.cert)
+	renew(time.Now())
+	apply(t, d, lines)
+	good := handshake(t, d.cert)
+	if good == early {
+		t.Error("the one that is not valid yet stays")
+	}
+	renew(time.Now().AddDate(0, 0, 2))
+	if err := d.apply(parseLines(t, lines)); err == nil || !strings.Contains(err.Error(), "is not valid yet") {
+		t.Errorf("a config with a certificate that is not valid yet: %v", err)
 	}
 	if handshake(t, d.cert) != good {
 		t.Error("it replaced the one in use, which is good")
