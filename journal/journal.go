@@ -27,6 +27,7 @@ type Lines struct {
 	stop    chan struct{}
 	done    chan struct{}
 	once    sync.Once
+	ended   atomic.Bool  // nobody reads the queue any more
 	pending atomic.Int64 // records that the writer has taken, and not yet written; who takes them from here counts them
 	written atomic.Int64
 	dropped atomic.Int64
@@ -68,10 +69,13 @@ func newLines(path string, filter *Filter, log *slog.Logger) *Lines {
 		stop: make(chan struct{}), done: make(chan struct{}), why: errSlow}
 }
 
-// Append queues a record. It never blocks; a record that finds the queue full is dropped and counted.
+// Append queues a record. It never blocks; a record that finds the queue full, or comes after Close, is dropped and counted.
 func (l *Lines) Append(r *policy.Record) {
 	select {
 	case l.queue <- r:
+		if l.ended.Load() {
+			l.dropped.Add(drain(l.queue))
+		}
 	default:
 		l.dropped.Add(1)
 	}
@@ -88,12 +92,13 @@ func (l *Lines) Reopen() {
 	}
 }
 
-// Close writes what is queued, as far as it is taken within the grace, and closes the file. What is left is dropped. No Append may follow.
+// Close writes what is queued, as far as it is taken within the grace, and closes the file. What is left is dropped.
 func (l *Lines) Close() {
 	l.once.Do(func() { close(l.stop) })
 	select {
 	case <-l.done:
 	case <-time.After(grace):
+		l.ended.Store(true)
 		l.dropped.Add(l.pending.Swap(0) + drain(l.queue))
 		l.say(errUnread, true)
 	}
@@ -141,6 +146,8 @@ func (l *Lines) run(out io.WriteCloser) {
 				l.encode(<-l.queue)
 			}
 			l.flush()
+			l.ended.Store(true)
+			l.dropped.Add(drain(l.queue)) // what has come since
 			l.say(l.why, true)
 			return
 		}

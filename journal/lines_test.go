@@ -172,3 +172,36 @@ func TestLinesLostSaid(t *testing.T) {
 		}
 	})
 }
+
+// TestAppendWhileClosing: whatever comes while the journal is closed, and after, is written or counted as dropped.
+func TestAppendWhileClosing(t *testing.T) {
+	dir := t.TempDir()
+	lines, err := OpenLines(filepath.Join(dir, "lines"), nil, discard())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, j := range map[string]interface {
+		Append(*policy.Record)
+		Counts() (written, dropped int64)
+		Close()
+	}{"lines": lines, "store": OpenStore(Settings{Dir: dir}, nil, discard())} {
+		const each = 1000
+		var sessions sync.WaitGroup
+		begun := make(chan struct{}, 4*each)
+		for range 4 {
+			sessions.Go(func() {
+				for range each {
+					j.Append(at(noon(), "X"))
+					begun <- struct{}{}
+				}
+			})
+		}
+		<-begun
+		j.Close()
+		sessions.Wait()
+		j.Append(at(noon(), "LATE"))
+		if n, lost := j.Counts(); n+lost != 4*each+1 || lost == 0 {
+			t.Errorf("%s: %d written, %d lost", name, n, lost)
+		}
+	}
+}

@@ -29,6 +29,7 @@ type Store struct {
 	stop    chan struct{}
 	done    chan struct{}
 	once    sync.Once
+	ended   atomic.Bool // nobody reads the queue any more
 	written atomic.Int64
 	dropped atomic.Int64
 
@@ -59,11 +60,14 @@ func newStore(set Settings, filter *Filter, log *slog.Logger) *Store {
 		stop: make(chan struct{}), done: make(chan struct{})}
 }
 
-// Append queues a record, which must not be changed any more. It never blocks; a record that finds the queue full is dropped
-// and counted.
+// Append queues a record, which must not be changed any more. It never blocks; a record that finds the queue full, or
+// comes after Close, is dropped and counted.
 func (s *Store) Append(r *policy.Record) {
 	select {
 	case s.queue <- r:
+		if s.ended.Load() {
+			s.dropped.Add(drain(s.queue))
+		}
 	default:
 		s.dropped.Add(1)
 	}
@@ -72,7 +76,7 @@ func (s *Store) Append(r *policy.Record) {
 // Counts are the records written and dropped so far.
 func (s *Store) Counts() (written, dropped int64) { return s.written.Load(), s.dropped.Load() }
 
-// Close writes what is queued, if the disk takes it. No Append may follow.
+// Close writes what is queued, if the disk takes it.
 func (s *Store) Close() {
 	s.once.Do(func() { close(s.stop) })
 	<-s.done
@@ -89,7 +93,8 @@ func (s *Store) run() {
 	for {
 		batch, more := s.gather(tick.C)
 		if !s.save(batch, more) || !more {
-			s.dropped.Add(int64(len(s.queue))) // left over only where the disk is at fault
+			s.ended.Store(true)
+			s.dropped.Add(drain(s.queue)) // left over only where the disk is at fault, or come since
 			s.say(true)
 			return
 		}
