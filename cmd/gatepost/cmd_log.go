@@ -219,7 +219,9 @@ func (f *logFlags) searchCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			q.Limit = f.limit
+			if q.Limit = f.limit; q.Limit < 0 {
+				return usageError{fmt.Errorf("--limit: %d is less than none", q.Limit)}
+			}
 			if len(args) == 1 {
 				aim(&q, args[0])
 			}
@@ -281,6 +283,9 @@ func (f *logFlags) tailCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if f.lines < 0 {
+				return usageError{fmt.Errorf("--lines: %d is less than none", f.lines)}
+			}
 			if !cmd.Flags().Changed("since") {
 				q.Since = time.Time{}
 			}
@@ -317,6 +322,7 @@ func (f *logFlags) tail(ctx context.Context, q journal.Query, out, talk io.Write
 		}
 		return t.entry(e)
 	}
+	looked := newest(ctx, r, q.Since)
 	var last []journal.Entry
 	if q.Limit = f.lines; q.Limit > 0 {
 		err = each(ctx, r, q, talk, func(e journal.Entry) error { last = append(last, e); return nil })
@@ -332,16 +338,38 @@ func (f *logFlags) tail(ctx context.Context, q journal.Query, out, talk io.Write
 	if !f.follow {
 		return err
 	}
-	for q.Limit, q.OldestFirst = 0, true; ctx.Err() == nil; {
+	for q.Limit, q.OldestFirst, q.Since = 0, true, later(q.Since, looked); ctx.Err() == nil; {
+		looked := newest(ctx, r, q.Since)
 		if err := each(ctx, r, q, talk, show); err != nil && ctx.Err() == nil {
 			return err
 		}
+		q.Since = later(q.Since, looked)
 		select {
 		case <-ctx.Done():
 		case <-time.After(followEvery):
 		}
 	}
 	return nil
+}
+
+// newest is behind the last entry from a time on, of whatever kind: what a search that begins now does not find up to there, none will. It is
+// zero where there is no such entry.
+func newest(ctx context.Context, r *journal.Reader, since time.Time) time.Time {
+	for e, err := range r.Search(ctx, journal.Query{Since: since, Limit: 1}) {
+		if err != nil {
+			break // the search itself tells of it
+		}
+		return e.At.Add(1)
+	}
+	return time.Time{}
+}
+
+// later is the later of two times.
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 func (f *logFlags) exportCommand() *cobra.Command {

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -113,5 +115,41 @@ func TestLogLimits(t *testing.T) {
 		if n := strings.Count(out.String(), "\n"); n != tt.want {
 			t.Errorf("%s writes %d lines, want %d", tt.words, n, tt.want)
 		}
+	}
+}
+
+// TestTailLooksOnce: what a filter passed over is not looked at again, and what comes behind it is found.
+func TestTailLooksOnce(t *testing.T) {
+	dir := manyRecords(t, 20)
+	r, err := journal.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	looked := newest(t.Context(), r, time.Time{})
+	if looked.IsZero() || !newest(t.Context(), r, looked).IsZero() {
+		t.Errorf("looked up to %v, and still there is something behind", looked)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	in, out := io.Pipe()
+	done := make(chan error, 1)
+	go func() {
+		f := logFlags{dir: dir, lines: 10, follow: true}
+		done <- f.tail(ctx, journal.Query{Rcpt: "bob@example.com"}, out, io.Discard)
+		out.Close()
+	}()
+	s := journal.OpenStore(journal.Settings{Dir: dir}, nil, slog.New(slog.DiscardHandler))
+	defer s.Close()
+	for _, to := range []string{"amy", "bob"} {
+		s.Append(&policy.Record{Time: time.Now(), Ref: "9A00000001", Recipients: []policy.RecipientRecord{{Address: to + "@example.com", Verdict: policy.Accepted}}})
+	}
+	lines := bufio.NewScanner(in)
+	lines.Scan() // the head of the table
+	if lines.Scan(); !strings.Contains(lines.Text(), "bob@example.com") {
+		t.Errorf("got %q", lines.Text())
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }

@@ -82,8 +82,7 @@ func (f *explainFlags) run(ctx context.Context, in io.Reader, out, talk io.Write
 	if f.json {
 		return x.writeJSON(out, records)
 	}
-	x.write(out, call, records)
-	return nil
+	return x.write(out, call, records)
 }
 
 func (f *explainFlags) client() (netip.Addr, error) {

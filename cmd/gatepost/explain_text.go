@@ -184,12 +184,15 @@ func telling(records []*policy.Record) []*policy.Record {
 }
 
 // write tells of a whole session.
-func (x *explainer) write(out io.Writer, c call, records []*policy.Record) {
-	fmt.Fprintln(out, wrap(printable(fmt.Sprintf("A mail from <%s> by %s, greeting as %s", c.from, c.client, c.helo)), "", "  "))
-	x.writeDelays(out)
+func (x *explainer) write(out io.Writer, c call, records []*policy.Record) error {
+	var b strings.Builder
+	fmt.Fprintln(&b, wrap(printable(fmt.Sprintf("A mail from <%s> by %s, greeting as %s", c.from, c.client, c.helo)), "", "  "))
+	x.writeDelays(&b)
 	for _, r := range telling(records) {
-		x.writeRecord(out, r)
+		x.writeRecord(&b, r)
 	}
+	_, err := io.WriteString(out, b.String())
+	return err
 }
 
 func (x *explainer) writeDelays(out io.Writer) {

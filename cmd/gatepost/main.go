@@ -64,7 +64,16 @@ func rootCommand() *cobra.Command {
 		return usageError{fmt.Errorf("%w (see '%s --help')", err, c.CommandPath())}
 	})
 	root.AddCommand(demoCommand(), serveCommand(), checkCommand(), initCommand(), versionCommand(), manCommand(), greylistCommand(), explainCommand(), replayCommand(), reportCommand(), logCommand())
+	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		switch c.Name() {
+		case "help":
+			c.Args = knownTopic
+		case "completion":
+			c.Args, c.RunE = knownCommand, func(c *cobra.Command, _ []string) error { return c.Help() }
+		}
+	}
 	strictArgs(root)
 	return root
 }
@@ -79,6 +88,15 @@ func knownCommand(c *cobra.Command, args []string) error {
 		err = fmt.Errorf("%w, did you mean %q", err, near[0])
 	}
 	return err
+}
+
+// knownTopic refuses to help with what is no command.
+func knownTopic(c *cobra.Command, args []string) error {
+	found, rest, err := c.Root().Find(args)
+	if err != nil {
+		return err
+	}
+	return knownCommand(found, rest)
 }
 
 // strictArgs makes it a usageError when a command is given arguments that it does not take.

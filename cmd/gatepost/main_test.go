@@ -2,11 +2,15 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -42,6 +46,31 @@ func condition(cond string) (bool, error) {
 		return false, nil
 	}
 	return true, ln.Close()
+}
+
+// TestFullOutput: a command that cannot write what it has to say has failed.
+func TestFullOutput(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer full.Close()
+	dir := manyRecords(t, 1)
+	file := filepath.Join(t.TempDir(), "g.toml")
+	text := "hostname = \"mx.example.com\"\n[backend.main]\naddress = [\"127.0.0.1:9\"]\ndomains = [\"example.com\"]\n[policy]\nchecks = []\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, words := range []string{"init", "version", "explain --ip 203.0.113.9 --from a@shop.example --rcpt amy@example.com --config " + file,
+		"report --dir " + dir + " --config " + file, "replay --dir " + dir + " --config " + file, "log search --dir " + dir} {
+		cmd := rootCommand()
+		cmd.SetOut(full)
+		cmd.SetErr(io.Discard)
+		cmd.SetArgs(strings.Fields(words))
+		if err := cmd.Execute(); !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("%s: %v", words, err)
+		}
+	}
 }
 
 // status runs a command that must end with an exit status, its output in the files out and err: status 2 gatepost bogus.

@@ -93,20 +93,22 @@ func (t *replayTeller) summary(s *rejudge.Summary) error {
 	if t.json {
 		return t.summaryJSON(s)
 	}
+	var b strings.Builder
 	if t.show.on {
-		fmt.Fprintln(t.out)
+		fmt.Fprintln(&b)
 	}
-	fmt.Fprintf(t.out, "%s %s: %s the same, %s %s, %s undecidable\n", thousands(s.Total), plural(s.Total, "recipient"), thousands(s.Same),
+	fmt.Fprintf(&b, "%s %s: %s the same, %s %s, %s undecidable\n", thousands(s.Total), plural(s.Total, "recipient"), thousands(s.Same),
 		thousands(s.Changed), verb(s.Changed, "changes", "change"), thousands(s.Undecidable))
 	if s.LeftOut > 0 {
-		fmt.Fprintf(t.out, "(%s more came to no verdict: the sender gave up before)\n", thousands(s.LeftOut))
+		fmt.Fprintf(&b, "(%s more came to no verdict: the sender gave up before)\n", thousands(s.LeftOut))
 	}
 	for _, g := range s.Groups() {
-		fmt.Fprintln(t.out, printable(groupLine(g)))
-		names(t.out, "senders", &g.Senders)
-		names(t.out, "lists", &g.Lists)
+		fmt.Fprintln(&b, printable(groupLine(g)))
+		names(&b, "senders", &g.Senders)
+		names(&b, "lists", &g.Lists)
 	}
-	return nil
+	_, err := io.WriteString(t.out, b.String())
+	return err
 }
 
 func (t *replayTeller) summaryJSON(s *rejudge.Summary) error {

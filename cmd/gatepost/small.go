@@ -17,7 +17,10 @@ func initCommand() *cobra.Command {
 		Use:   "init",
 		Short: "Print a commented config that starts in monitor mode",
 		Args:  cobra.NoArgs,
-		Run:   func(*cobra.Command, []string) { fmt.Print(config.Example()) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := fmt.Fprint(cmd.OutOrStdout(), config.Example())
+			return err
+		},
 	}
 }
 
@@ -26,7 +29,10 @@ func versionCommand() *cobra.Command {
 		Use:   "version",
 		Short: "Print the version",
 		Args:  cobra.NoArgs,
-		Run:   func(*cobra.Command, []string) { fmt.Println("gatepost", version(), runtime.Version()) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), "gatepost", version(), runtime.Version())
+			return err
+		},
 	}
 }
 
