@@ -65,6 +65,9 @@ func prepare(t *testing.T, before, lines string) *process {
 	if !strings.Contains(lines, "[policy]") {
 		text += "[policy]\nchecks = []\n"
 	}
+	if !strings.Contains(lines, "[admin]") {
+		text += "[admin]\naddress = \"\"\n" // the default is one port for all
+	}
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
