@@ -143,6 +143,7 @@ func (r *Resolver) step(ctx context.Context, q question, at *alias) (*dns.Msg, *
 // ask sends a question to the servers, one after the other, until one has an answer.
 func (r *Resolver) ask(ctx context.Context, q question) (*dns.Msg, *net.DNSError) {
 	var failed *net.DNSError
+	var quiet []*server
 	left := r.inOrder(time.Now())
 	for n := tries; n > 0 && len(left) > 0; n-- {
 		if err := ctx.Err(); err != nil {
@@ -158,7 +159,13 @@ func (r *Resolver) ask(ctx context.Context, q question) (*dns.Msg, *net.DNSError
 		case err != nil:
 			failed = err
 			left = append(left, s)
+			quiet = append(quiet, s)
 		case m.Rcode == dns.RcodeSuccess || m.Rcode == dns.RcodeNameError:
+			for _, other := range quiet {
+				if other != s {
+					other.blame(q.name, time.Now())
+				}
+			}
 			return m, nil
 		default: // It would say the same again.
 			failed = temporary(q.name, s.state.Address, rcodeName(m.Rcode))
@@ -167,11 +174,18 @@ func (r *Resolver) ask(ctx context.Context, q question) (*dns.Msg, *net.DNSError
 	return nil, failed
 }
 
+// longestTry is the time for one server where there are more: who asks may have less patience than a query has time.
+const longestTry = 2 * time.Second
+
 // try sends a question to one server. It leaves time for the other tries: n are left, this one included.
 func (r *Resolver) try(ctx context.Context, s *server, q question, n int) (*dns.Msg, *net.DNSError) {
 	if deadline, ok := ctx.Deadline(); ok {
+		wait := time.Until(deadline) / time.Duration(n)
+		if len(r.servers) > 1 && n > 1 {
+			wait = min(wait, longestTry)
+		}
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/time.Duration(n))
+		ctx, cancel = context.WithTimeout(ctx, wait)
 		defer cancel()
 	}
 	m, err := r.exchange(ctx, s.addr, q)

@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	downAfter = 5                // silences in a row, each for another domain: a stranger's dead one is silent for as many names as they like
+	downAfter = 5                // silences in a row that count
 	downFor   = 30 * time.Second // since the last of them
 )
 
@@ -43,7 +43,7 @@ type server struct {
 
 	mu    sync.Mutex
 	state Server   // but for Address, which doesn't change, under mu
-	run   []string // domains with silence in a row, no more than downAfter
+	run   []string // silences in a row that count, no more than downAfter, each by what it was for
 	last  time.Time
 }
 
@@ -64,7 +64,8 @@ func kind(rcode int) reaction {
 	return useless
 }
 
-// note counts a query for a name. Only silence makes a server down: a stranger's broken domain gives SERVFAIL as often as they like.
+// note counts a query for a name. Only silence makes a server down: a stranger's broken domain gives SERVFAIL as often as they like. Nor is
+// silence for all the names of one domain more than one, as long as the domain may be at fault.
 func (s *server) note(k reaction, name string, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -77,12 +78,32 @@ func (s *server) note(k reaction, name string, now time.Time) {
 	}
 	if k == silent {
 		s.last = now
-		if d := domain(name); len(s.run) < downAfter && !slices.Contains(s.run, d) {
-			s.run = append(s.run, d)
-		}
+		s.count(domain(name))
 	} else {
 		s.run = nil
 	}
+	s.judge(now)
+}
+
+// blame counts a silence for a name that another server had an answer for: its domain is not at fault.
+func (s *server) blame(name string, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if domain(name) != name {
+		s.count(name)
+	}
+	s.judge(now)
+}
+
+// count counts a silence, under mu.
+func (s *server) count(what string) {
+	if len(s.run) < downAfter && !slices.Contains(s.run, what) {
+		s.run = append(s.run, what)
+	}
+}
+
+// judge says whether the server is down, under mu.
+func (s *server) judge(now time.Time) {
 	if down := len(s.run) == downAfter; down != s.state.Down {
 		s.state.Down, s.state.Since = down, now
 	}

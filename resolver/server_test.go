@@ -146,3 +146,47 @@ func TestADeadDomainIsNotDown(t *testing.T) {
 		t.Errorf("not down after the silence of %d domains", downAfter)
 	}
 }
+
+// A server that is dead is found out by names of few domains too, where another has answers for them.
+func TestFewDomains(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dead := 0
+		r := with(t, 2, Settings{MaxTTL: time.Nanosecond}, func(_ context.Context, s netip.AddrPort, q question) (*dns.Msg, error) {
+			if s.Addr().As4()[3] == 1 {
+				dead++
+				return nil, errNetwork
+			}
+			return aRecord(t, q), nil
+		})
+		for i := range 50 {
+			for _, d := range []string{"in-addr.arpa", "zen.spamhaus.example"} {
+				r.Addrs(background(), fmt.Sprintf("%d.2.0.192.%s", i, d), IPv4)
+			}
+		}
+		if !r.Health()[0].Down || dead > 2*downAfter {
+			t.Errorf("asked %d times of 100, down: %v", dead, r.Health()[0].Down)
+		}
+	})
+}
+
+// A caller has an answer from the second server in time, however long a query may take, and the first one is found out.
+func TestShortCallers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := with(t, 2, Settings{Timeout: 30 * time.Second}, func(ctx context.Context, s netip.AddrPort, q question) (*dns.Msg, error) {
+			if s.Addr().As4()[3] == 1 {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+			return aRecord(t, q), nil
+		})
+		for i := range 2 * downAfter {
+			ctx, cancel := context.WithTimeout(background(), 6*time.Second)
+			_, err := r.Addrs(ctx, fmt.Sprintf("a.n%d.example", i), IPv4)
+			wantSort(t, err, "ok")
+			cancel()
+		}
+		if !r.Health()[0].Down {
+			t.Error("nobody knows that the first server is dead")
+		}
+	})
+}
