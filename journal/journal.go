@@ -142,8 +142,13 @@ func (l *Lines) run(out io.WriteCloser) {
 				l.use(next)
 			}
 		case <-l.stop:
-			for len(l.queue) > 0 {
-				l.encode(<-l.queue)
+			for left := true; left; {
+				select {
+				case r := <-l.queue:
+					l.encode(r)
+				default: // Close or Append may have taken the last
+					left = false
+				}
 			}
 			l.flush()
 			l.ended.Store(true)

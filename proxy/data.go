@@ -113,10 +113,9 @@ func (s *session) receive(p *pace, n int64, take func(src []byte) (used int, don
 	defer s.r.Shrink()
 	var got int64
 	for n < 0 || got < n {
+		s.keepBackend(p, time.Now())
 		now := time.Now()
 		s.conn.SetReadDeadline(s.dataDeadline(p, now))
-		s.keepBackend(p, now)
-		now = time.Now()
 		src, err := s.fill()
 		p.waited += time.Since(now)
 		if err != nil {
