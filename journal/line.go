@@ -37,7 +37,7 @@ func Line(r *policy.Record) ([]byte, error) {
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	err := e.Encode(line{LineSchema, ended(r).UTC(), "8.17", "gatepost.journal", ecsOutcome(r), r.Took, r.Client, r.MessageID, r})
-	return escape(b.Bytes()), err
+	return Escape(b.Bytes()), err
 }
 
 // ecsOutcome is event.outcome.
@@ -51,8 +51,9 @@ func ecsOutcome(r *policy.Record) string {
 	return "unknown"
 }
 
-// escape writes what is not printable in JSON as \u (RFC 8259 section 7). It stands in strings alone, but for the line end.
-func escape(text []byte) []byte {
+// Escape writes what is not printable in JSON as \u (RFC 8259 section 7), so that it can be shown at a terminal. It stands in strings alone, but
+// for the line end.
+func Escape(text []byte) []byte {
 	if isPlain(text) {
 		return text
 	}

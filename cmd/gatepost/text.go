@@ -1,17 +1,18 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
-	"fmt"
 	"io"
 	"os"
 	"strconv"
 	"strings"
 	"unicode"
-	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/mattn/go-isatty"
+
+	"gatepost/journal"
 )
 
 // columns is the width of what is made for reading.
@@ -39,23 +40,13 @@ func printable(s string) string {
 // writeJSON writes a value as one line of JSON. What is not printable is written as \u, as in the lines of the journal: JSON may be shown
 // at a terminal too.
 func writeJSON(out io.Writer, v any) error {
-	var text strings.Builder
+	var text bytes.Buffer
 	e := json.NewEncoder(&text)
 	e.SetEscapeHTML(false)
 	if err := e.Encode(v); err != nil {
 		return err
 	}
-	var line []byte
-	for _, r := range text.String() {
-		if r == '\n' || unicode.IsPrint(r) {
-			line = utf8.AppendRune(line, r)
-			continue
-		}
-		for _, half := range utf16.AppendRune(nil, r) {
-			line = fmt.Appendf(line, `\u%04x`, half)
-		}
-	}
-	_, err := out.Write(line)
+	_, err := out.Write(journal.Escape(text.Bytes()))
 	return err
 }
 
