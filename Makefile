@@ -41,9 +41,11 @@ fuzz:
 		targets=$$(cd "$$dir" && "$$bin/test" -test.list '^Fuzz'); \
 		for f in $$targets; do \
 			echo "fuzz $$dir $$f for $${each}s"; \
-			(cd "$$dir" && "$$bin/test" -test.run '^$$' -test.fuzz "^$$f\$$" -test.fuzztime "$${each}s" -test.fuzzminimizetime 1s \
-				-test.fuzzcachedir "$$(go env GOCACHE)/fuzz/gatepost/$$dir") >"$$bin/out" 2>&1 || \
-				{ cat "$$bin/out"; grep -q 'context deadline exceeded' "$$bin/out" && ! grep -q 'Failing input' "$$bin/out"; }; \
+			if ! (cd "$$dir" && "$$bin/test" -test.run '^$$' -test.fuzz "^$$f\$$" -test.fuzztime "$${each}s" -test.fuzzminimizetime 1s \
+				-test.fuzzcachedir "$$(go env GOCACHE)/fuzz/gatepost/$$dir") >"$$bin/out" 2>&1; then \
+				cat "$$bin/out"; \
+				if grep -q 'Failing input' "$$bin/out" || ! grep -q 'context deadline exceeded' "$$bin/out"; then exit 1; fi; \
+			fi; \
 			tail -n 2 "$$bin/out"; \
 		done; \
 	done

@@ -84,6 +84,9 @@ var stricter = regexp.MustCompile(`its key allows no i= below the domain|\(l=\)|
 // compare lets go-msgauth verify a message too.
 func compare(t *testing.T, published keys, message string) {
 	t.Helper()
+	if strings.HasPrefix(message, " ") || strings.HasPrefix(message, "\t") { // go-msgauth takes such a first line for a field
+		return
+	}
 	c := checkWith(published)
 	c.settings.Signatures = 20
 	f := run(t, c, message)
