@@ -1,11 +1,18 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
 	"strings"
 	"testing"
 
 	"gatepost/checks"
 	"gatepost/config"
+	"gatepost/resolver"
 )
 
 // TestWhereCheck: a refusal names the line that set the check up, never that of another one.
@@ -24,5 +31,33 @@ func TestWhereCheck(t *testing.T) {
 		if got := whereCheck(c, "spf"); got != tt.want {
 			t.Errorf("%s: %q, want %q\n%s", tt.name, got, tt.want, strings.ReplaceAll(head+tt.text, "\n", "\n  "))
 		}
+	}
+}
+
+// TestAClientsShareOfTheDNS: the checks of one client's sessions cannot take all queries, where the servers are silent (hazard 56).
+func TestAClientsShareOfTheDNS(t *testing.T) {
+	silent, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	p := newParts(slog.New(slog.DiscardHandler))
+	defer p.close()
+	s, err := p.build(parseLines(t, fmt.Sprintf("[dns]\nservers = [%q]\n", silent.LocalAddr())), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(s.Policy.ForClient(t.Context(), netip.MustParseAddr("203.0.113.9")))
+	defer cancel()
+	const sessions = 200 // more than a quarter of the 512 queries, fewer than all
+	failed := make(chan error, sessions)
+	for i := range sessions {
+		go func() {
+			_, err := p.resolver.TXT(ctx, fmt.Sprintf("%d.slow.example", i))
+			failed <- err
+		}()
+	}
+	if err := <-failed; !errors.Is(err, resolver.ErrBusy) {
+		t.Errorf("the first to fail had %v", err)
 	}
 }
