@@ -136,7 +136,7 @@ type Limits struct {
 	MessageSize          int64         `toml:"message_size" unit:"size"`
 	Recipients           int           `toml:"recipients"`               // of one transaction
 	Memory               int64         `toml:"memory" unit:"size"`       // all content held in memory
-	SpoolMemory          int64         `toml:"spool_memory" unit:"size"` // of one message, before it goes to a file
+	SpoolMemory          int64         `toml:"spool_memory" unit:"size"` // of one message, before it goes on or to a file
 	SpoolDir             string        `toml:"spool_dir"`                // where those files are made
 	Errors               int           `toml:"errors"`                   // bad commands before a session is ended
 	IdleCommands         int           `toml:"idle_commands"`            // NOOP, RSET and the like, without mail, likewise

@@ -98,7 +98,8 @@ domains = ["example.com"]
 #recipients = 200
 # Memory for the content of all messages under way.
 #memory = "256MB"
-# Memory for one message before it goes to a file (less while half of limits.memory is in use), and where that file is made.
+# Memory for one message (less while half of limits.memory is in use). What is larger goes to the server while it comes in, or to a file where a
+# check, as dkim of a signed message, waits for all of it; and where that file is made.
 #spool_memory = "1MiB"
 #spool_dir = "/tmp"
 # Bad commands, and commands without effect, before a session is ended.

@@ -115,6 +115,24 @@ func (r *Run) Data(m *Message, rcpt Mailbox) Decision {
 	return r.judge(StageData)
 }
 
+// Settled says that Data would find now what it will find when the content has come whole: no check waits for more of it.
+func (r *Run) Settled() bool {
+	for i := range r.policy.Slots {
+		if s := &r.policy.Slots[i]; s.Check.Stage() == StageData && min(s.Mode, r.policy.Mode) != Off && whole(s) {
+			return false
+		}
+	}
+	if r.stream == nil {
+		return len(r.policy.Slots) == 0
+	}
+	for _, t := range r.stream.tasks {
+		if reads(t.slot) && !t.isDone() {
+			return false
+		}
+	}
+	return true
+}
+
 // For judges again what Data judged, for another recipient of the message: what is done is the same for all, but not what would be.
 func (r *Run) For(rcpt Mailbox) Decision {
 	if len(r.policy.Slots) == 0 && len(r.policy.Rules) == 0 {

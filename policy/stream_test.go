@@ -149,3 +149,44 @@ func TestContentAborted(t *testing.T) {
 		}
 	})
 }
+
+// TestSettled: what a message is judged by is known before its end unless a check still reads it, or wants its size.
+func TestSettled(t *testing.T) {
+	pass := func(context.Context, View) Outcome { return Pass }
+	for _, tc := range []struct {
+		name   string
+		checks []Check
+		want   bool
+	}{
+		{"no checks", nil, true},
+		{"of the header", []Check{scripted{"header", pass}}, true},
+		{"of the header, and it takes its time", []Check{scripted{"slow", func(ctx context.Context, _ View) Outcome {
+			time.Sleep(time.Millisecond)
+			return Pass
+		}}}, true},
+		{"a reader that has seen enough", []Check{scriptedReader{scripted{"reader", pass}}}, true},
+		{"a reader that reads on", []Check{scripted{"header", pass}, scriptedReader{scripted{"reader", func(_ context.Context, v View) Outcome {
+			io.Copy(io.Discard, v.Content)
+			return Pass
+		}}}}, false},
+		{"the size", []Check{scriptedWhole{scripted{"whole", pass}}}, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := contentRun(tc.checks...)
+				defer r.Close()
+				if len(tc.checks) > 0 && r.Settled() {
+					t.Error("settled before the header is there")
+				}
+				r.Content(&Message{Head: []byte("H: x\r\n")})
+				synctest.Wait()
+				if got := r.Settled(); got != tc.want {
+					t.Errorf("settled: %v", got)
+				}
+				if d := r.Data(&Message{Head: []byte("H: x\r\n"), Size: 8}, Mailbox{"amy", "example.com"}); len(d.Steps) != len(tc.checks) {
+					t.Errorf("%d findings", len(d.Steps))
+				}
+			})
+		})
+	}
+}

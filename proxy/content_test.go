@@ -46,7 +46,8 @@ func TestEndSplit(t *testing.T) {
 	p.atRest(t)
 }
 
-// TestLargeContent brings content of many forms through memory and the file, by DATA and by BDAT, octet for octet (promise 3).
+// TestLargeContent brings content of many forms through memory, through the file, and straight to the backend, by DATA and by BDAT, octet for octet
+// (promise 3).
 func TestLargeContent(t *testing.T) {
 	var lines, dots bytes.Buffer
 	for i := 0; lines.Len() < 1<<20; i++ {
@@ -63,21 +64,25 @@ func TestLargeContent(t *testing.T) {
 		{"a little", []byte("y\r\n")},
 	}
 	for _, test := range tests {
-		for _, spool := range []int64{0, 1} {
+		for way, set := range map[string]func(*proxy.Settings){
+			"memory": func(*proxy.Settings) {},
+			"file":   func(s *proxy.Settings) { s.Limits.SpoolMemory, s.Policy = 1, readingPolicy() },
+			"passed": func(s *proxy.Settings) { s.Limits.SpoolMemory = 1 },
+		} {
 			for _, ext := range []string{"PIPELINING", "CHUNKING"} {
-				t.Run(fmt.Sprintf("%s, spool memory %d, %s", test.name, spool, ext), func(t *testing.T) {
+				t.Run(fmt.Sprintf("%s, %s, %s", test.name, way, ext), func(t *testing.T) {
 					t.Parallel()
-					largeContent(t, test.body, spool, ext)
+					largeContent(t, test.body, set, ext)
 				})
 			}
 		}
 	}
 }
 
-func largeContent(t *testing.T, body []byte, spoolMemory int64, ext string) {
+func largeContent(t *testing.T, body []byte, set func(*proxy.Settings), ext string) {
 	sink := &mailsink.Server{Extensions: []string{ext}}
 	s := withSink(t, sink)
-	s.Limits.SpoolMemory = spoolMemory
+	set(s)
 	p := start(t, s, listenerPlain())
 	content := append([]byte("Subject: x\r\n\r\n"), body...)
 	c := p.client(t)
@@ -111,7 +116,7 @@ func largeContent(t *testing.T, body []byte, spoolMemory int64, ext string) {
 func TestNoRoom(t *testing.T) {
 	sink := &mailsink.Server{Extensions: mailsink.DefaultExtensions()}
 	s := withSink(t, sink)
-	s.Limits.SpoolMemory, s.Limits.SpoolDir = 1, filepath.Join(t.TempDir(), "missing")
+	s.Limits.SpoolMemory, s.Limits.SpoolDir, s.Policy = 1, filepath.Join(t.TempDir(), "missing"), readingPolicy()
 	p := start(t, s, listenerPlain())
 	c := p.client(t)
 	c.envelope()

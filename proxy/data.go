@@ -34,11 +34,9 @@ func (s *session) data([]byte) {
 	}
 	sp := s.openSpool()
 	s.tx.pace = s.newPace()
-	dec := smtp.Decoder{}
-	decode := dec.Decode
+	decode := s.tx.dots.Decode
 	if s.receive(&s.tx.pace, -1, func(src []byte) (int, bool) { return sp.write(decode, src) }) {
-		s.tx.dotted = dec.Dotted
-		s.deliver(dec.Faults)
+		s.deliver(s.tx.dots.Faults)
 	}
 }
 
@@ -53,7 +51,48 @@ func (s *session) openSpool() *spool {
 		}
 		return s.run.Content(&policy.Message{Head: head, FromDomain: t.author})
 	}
+	t.spool.passOn = s.passOn
 	return t.spool
+}
+
+// passOn brings to the backend what the spool keeps of a large message. Nothing of it counts there before its end, which is sent when the
+// content has come whole and in form. It can do so where no more of the content can change the verdict.
+func (s *session) passOn() error {
+	t := s.tx
+	if t.badHead.Code != 0 || t.refusal.Code != 0 {
+		return errUnwanted
+	}
+	if t.passing == nil {
+		if s.back == nil || !s.run.Settled() {
+			return errNotYet
+		}
+		msg, d := s.judge()
+		if d.Done >= policy.Defer {
+			return errUnwanted
+		}
+		t.passing = s.wrap(msg, d)
+	}
+	r, ok, err := s.back.Part(t.passing)
+	t.passing.top = nil
+	switch {
+	case ok:
+		return nil
+	case err != nil:
+		t.refusal = asReply(s.backendFault(err))
+	default:
+		t.refusal = ownable(r)
+		s.answeredAll(t.refusal)
+	}
+	return errUnwanted
+}
+
+// answeredAll notes the backend's reply to the content.
+func (s *session) answeredAll(r smtp.Reply) {
+	for i := range s.tx.rcpts {
+		if rc := &s.tx.rcpts[i]; rc.taken {
+			rc.rec.BackendReply = policy.Reply(r)
+		}
+	}
 }
 
 // noContent says whether no content can be taken in this transaction, and the reply that says so.
@@ -159,6 +198,10 @@ func (s *session) keepBackend(p *pace, now time.Time) {
 	if s.back == nil || s.tx == nil || !s.tx.opened {
 		return
 	}
+	if s.tx.passing != nil {
+		s.tx.spool.pass()
+		return
+	}
 	if err := s.back.KeepAlive(); err != nil {
 		s.tx.refusal = asReply(s.backendFault(err))
 	}
@@ -207,13 +250,7 @@ func (s *session) deliver(f smtp.Faults) {
 		s.refuseContent(t.badHead, "protocol")
 		return
 	}
-	msg := &policy.Message{Head: t.spool.head(), Size: t.spool.size, FromDomain: t.author}
-	d := s.run.Data(msg, t.first)
-	for i := range t.rcpts {
-		if t.rcpts[i].taken {
-			t.rcpts[i].decided(s.run.For(t.rcpts[i].box))
-		}
-	}
+	msg, d := s.judge()
 	if d.Done >= policy.Defer {
 		s.refuseContent(smtp.Reply(d.Reply), d.By)
 		return
@@ -222,7 +259,27 @@ func (s *session) deliver(f smtp.Faults) {
 		s.refuseContent(t.refusal, "backend")
 		return
 	}
-	s.relay(s.wrap(msg, d), dot)
+	if t.passing == nil {
+		t.passing = s.wrap(msg, d)
+	}
+	s.relay(t.passing, dot)
+}
+
+// judge asks the policy about the content, once.
+func (s *session) judge() (*policy.Message, policy.Decision) {
+	t := s.tx
+	msg := &policy.Message{Head: t.spool.head(), Size: t.spool.size, FromDomain: t.author}
+	if t.verdict != nil {
+		return msg, *t.verdict
+	}
+	d := s.run.Data(msg, t.first)
+	t.verdict = &d
+	for i := range t.rcpts {
+		if t.rcpts[i].taken {
+			t.rcpts[i].decided(s.run.For(t.rcpts[i].box))
+		}
+	}
+	return msg, d
 }
 
 // noteFaults puts faults of form into the record.
@@ -250,7 +307,7 @@ func (s *session) misformed(f smtp.Faults) smtp.Reply {
 		return replyTooLarge
 	case sp.full == errHeadTooLarge:
 		return replyHeadLarge
-	case sp.full != nil:
+	case sp.full != nil && sp.full != errUnwanted:
 		s.srv.log.Error("no room for content", "ref", s.ref(), "error", sp.full)
 		return replyNoRoom
 	}
@@ -287,11 +344,7 @@ func (s *session) relay(c *content, dot time.Time) {
 		return
 	}
 	r = ownable(r)
-	for i := range t.rcpts {
-		if t.rcpts[i].taken {
-			t.rcpts[i].rec.BackendReply = policy.Reply(r)
-		}
-	}
+	s.answeredAll(r)
 	if r.Class() != 2 {
 		s.refuseContent(r, "backend")
 		return
@@ -364,7 +417,6 @@ func (s *session) takeChunk(n int64) bool {
 	t := s.tx
 	if t.chunks == nil {
 		t.chunks = &chunking{binary: t.params.Body == smtp.BodyBinaryMIME}
-		t.dotted = true // nobody looked
 		s.openSpool()
 		t.pace = s.newPace()
 	}

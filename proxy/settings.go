@@ -39,7 +39,7 @@ type Limits struct {
 	MessageSize    int64         // octets of content; default 50 MB
 	Recipients     int           // of one transaction; default 200
 	Memory         int64         // octets of content in memory, over all sessions; default 256 MB
-	SpoolMemory    int64         // octets of one message in memory, before it goes to a file; less while half of Memory is in use; default 1 MiB
+	SpoolMemory    int64         // octets of one message in memory, before it goes on to the backend or to a file; less while half of Memory is in use; default 1 MiB
 	SpoolDir       string        // where such files are made; default os.TempDir()
 	Errors         int           // in a session; default 20
 	IdleCommands   int           // commands in a row that bring no mail on; default 100

@@ -33,6 +33,7 @@ const (
 	chunkSize = 64 << 10
 	roomLeft  = 512 // a buffer with less room than this is full
 	largeHead = 64 << 10
+	passAhead = 4 // chunks that are passed on together, once the first were
 )
 
 var (
@@ -48,8 +49,8 @@ func empty(p *sync.Pool) *[]byte {
 }
 
 // spool holds the content of one message: the header and what came with it in one piece, then chunks of memory. Where these get too
-// many, or memory is scarce, an unlinked file takes their place but for the last: large messages under way, however slow, leave room for others.
-// Past a limit it throws away what it is given, and says why in full.
+// many, or memory is scarce, they are passed on to the backend, where that can be, or an unlinked file takes their place but for the last: large
+// messages under way, however slow, leave room for others. Past a limit it throws away what it is given, and says why in full.
 type spool struct {
 	memory  *budget
 	limits  *Limits
@@ -60,6 +61,8 @@ type spool struct {
 	first   *[]byte                     // the header is always in here whole
 	headEnd int                         // length of the header block in first, without the empty line; -1 while not found
 	chunks  []*[]byte                   // full but for the last
+	passOn  func() error                // where set: passes all that is kept on to the backend, errNotYet where that can't be
+	passed  int64                       // octets of size that were passed on
 	file    *os.File
 	inFile  int64 // octets written to file
 	size    int64
@@ -72,6 +75,8 @@ var (
 	errTooLarge     = fmt.Errorf("message too large")
 	errHeadTooLarge = fmt.Errorf("header too large")
 	errNoMemory     = fmt.Errorf("no memory left for content")
+	errNotYet       = fmt.Errorf("content cannot be passed on before it is whole")
+	errUnwanted     = fmt.Errorf("the message is refused, whatever else of it comes")
 )
 
 func newSpool(memory *budget, limits *Limits, maxSize int64) *spool {
@@ -177,7 +182,8 @@ func (sp *spool) room() *[]byte {
 		return last
 	case sp.headEnd < 0: // the header stays in one piece
 		return sp.growFirst()
-	case sp.file != nil, len(sp.chunks) > 0 && (sp.taken+chunkSize > sp.limits.SpoolMemory || sp.memory.scarce()):
+	case sp.passed > 0 && len(sp.chunks) == passAhead,
+		sp.file != nil, len(sp.chunks) > 0 && (sp.taken+chunkSize > sp.limits.SpoolMemory || sp.memory.scarce()):
 		return sp.spill()
 	}
 	return sp.addChunk()
@@ -231,8 +237,16 @@ func (sp *spool) reserve(n int64) bool {
 	return true
 }
 
-// spill writes the chunks, which are full, to the file, and gives the last of them back empty.
+// spill makes room: the chunks, which are full, go to the backend or to the file. It gives the last of them back empty.
 func (sp *spool) spill() *[]byte {
+	if sp.passOn != nil {
+		if sp.pass(); sp.waste != nil {
+			return sp.waste
+		}
+	}
+	if sp.passed > 0 {
+		return sp.chunks[0]
+	}
 	if sp.file == nil {
 		f, err := unlinkedFile(sp.limits.SpoolDir)
 		if err != nil {
@@ -246,6 +260,27 @@ func (sp *spool) spill() *[]byte {
 		}
 		sp.inFile += int64(len(*c))
 	}
+	return sp.reuse()
+}
+
+// pass passes on what is kept, if there is something and it can be.
+func (sp *spool) pass() {
+	if sp.waste != nil || len(sp.chunks) == 0 || sp.left() == 0 {
+		return
+	}
+	switch err := sp.passOn(); err {
+	case nil:
+		sp.passed, sp.tap = sp.size, nil
+		sp.reuse()
+	case errNotYet:
+		sp.passOn = nil
+	default:
+		sp.giveUp(err)
+	}
+}
+
+// reuse keeps the last of the chunks, emptied.
+func (sp *spool) reuse() *[]byte {
 	last := len(sp.chunks) - 1
 	sp.free(sp.chunks[:last])
 	sp.chunks = sp.chunks[last:]
@@ -288,13 +323,18 @@ func (sp *spool) setHead(head []byte) {
 	}
 }
 
-// pieces gives the content, in order. Where a file was used it holds what comes before the last chunk.
+// left is how many octets pieces gives.
+func (sp *spool) left() int64 { return sp.size - sp.passed }
+
+// pieces gives the content that was not passed on, in order. Where a file was used it holds what comes before the last chunk.
 func (sp *spool) pieces(to backend.Sink) error {
 	if sp.first == nil {
 		return nil
 	}
-	if err := to.Write(*sp.first); err != nil {
-		return err
+	if sp.passed == 0 {
+		if err := to.Write(*sp.first); err != nil {
+			return err
+		}
 	}
 	if sp.file != nil {
 		if err := to.File(sp.file, sp.inFile); err != nil {

@@ -57,6 +57,42 @@ func (g *gather) File(f *os.File, n int64) error {
 	return err
 }
 
+// TestSpoolPassesOn: what is kept is passed on where it gets too much, or on demand where the sender is slow, and once only; then little is kept.
+func TestSpoolPassesOn(t *testing.T) {
+	mem, lim := spoolLimits(t, 1<<30, 3*chunkSize)
+	sp := newSpool(mem, lim, 1<<30)
+	defer sp.close()
+	var got gather
+	calls := 0
+	sp.passOn = func() error {
+		calls++
+		return sp.pieces(&got)
+	}
+	in := message(2 << 20)
+	first := in[:firstSize+chunkSize/2]
+	sp.write(plain, first)
+	if sp.pass(); !bytes.Equal(got, first) || calls != 1 || sp.left() != 0 {
+		t.Fatalf("%d octets of %d in %d calls, %d left", len(got), len(first), calls, sp.left())
+	}
+	if sp.pass(); calls != 1 {
+		t.Error("nothing was passed on once more")
+	}
+	for rest := in[len(first):]; len(rest) > 0; {
+		n := min(len(rest), 5000)
+		sp.write(plain, rest[:n])
+		rest = rest[n:]
+		if used := mem.used.Load(); used > firstSize+passAhead*chunkSize+100 {
+			t.Fatalf("%d octets of memory", used)
+		}
+	}
+	if sp.left() == 0 || sp.left() > passAhead*chunkSize {
+		t.Errorf("%d octets are kept", sp.left())
+	}
+	if got = append(got, kept(t, sp)...); !bytes.Equal(got, in) || sp.file != nil {
+		t.Errorf("%d octets of %d, or others", len(got), len(in))
+	}
+}
+
 // TestSpoolSizes has messages end around each edge of the buffers: what comes out is what went in, the memory is given back, and
 // no file is left.
 func TestSpoolSizes(t *testing.T) {

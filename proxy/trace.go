@@ -12,23 +12,22 @@ import (
 
 // content is what goes to the backend: our headers, and what the sender sent.
 type content struct {
-	top    []byte
-	sp     *spool
-	dotted bool
+	top []byte
+	tx  *transaction
 }
 
-// Size is the number of octets.
-func (c *content) Size() int64 { return int64(len(c.top)) + c.sp.size }
+// Size is the number of octets that were not passed on yet.
+func (c *content) Size() int64 { return int64(len(c.top)) + c.tx.spool.left() }
 
-// Dotted is false where no line starts with a dot; our own never do.
-func (c *content) Dotted() bool { return c.dotted }
+// Dotted is false where no line that came so far starts with a dot; our own never do. Nobody looked at those of BDAT.
+func (c *content) Dotted() bool { return c.tx.chunks != nil || c.tx.dots.Dotted }
 
 // Pieces gives them in order.
 func (c *content) Pieces(to backend.Sink) error {
 	if err := to.Write(c.top); err != nil {
 		return err
 	}
-	return c.sp.pieces(to)
+	return c.tx.spool.pieces(to)
 }
 
 // badHeader is the reply to a header that is refused for its form (REPLIES).
@@ -73,7 +72,7 @@ func (s *session) wrap(m *policy.Message, d policy.Decision) *content {
 	top := s.appendReceived(make([]byte, 0, 512))
 	top = appendAuthResults(top, s.set.Hostname, s.run.Findings())
 	top = s.appendTag(top, d)
-	return &content{top: top, sp: s.tx.spool, dotted: s.tx.dotted}
+	return &content{top, s.tx}
 }
 
 // appendTag adds the headers of a tagged message. A tag of RCPT counts as well as one of the content: the mail goes on as one.

@@ -24,12 +24,14 @@ type transaction struct {
 	refusal smtp.Reply       // the refusal of the whole transaction: of MAIL by the backend, or for a fault of the backend
 	note    string           // for the record
 	spool   *spool
-	chunks  *chunking
-	pace    pace       // of the content
-	badHead smtp.Reply // the refusal of the header, once that is whole
-	author  string     // the domain of the message's author, likewise
-	dotted  bool       // a line of the content may start with a dot
-	unknown bool       // what the backend did with the content is not known
+	verdict *policy.Decision // of the content, once it was asked for
+	passing *content         // what of it goes on to the backend before all has come; nil: nothing
+	dots    smtp.Decoder     // of content that comes by DATA
+	chunks  *chunking        // by BDAT
+	pace    pace             // of the content
+	badHead smtp.Reply       // the refusal of the header, once that is whole
+	author  string           // the domain of the message's author, likewise
+	unknown bool             // what the backend did with the content is not known
 }
 
 // recipient is one RCPT of a transaction.
@@ -421,9 +423,13 @@ func ownable(r smtp.Reply) smtp.Reply {
 	return r
 }
 
-// voidBackend ends the transaction at the backend, if one is open there; the connection is kept.
+// voidBackend ends the transaction at the backend, if one is open there; the connection is kept, unless the backend has content.
 func (s *session) voidBackend() {
-	if s.back != nil && s.tx != nil && s.tx.opened {
+	switch {
+	case s.back == nil || s.tx == nil || !s.tx.opened:
+	case s.tx.passing != nil:
+		s.abortBackend()
+	default:
 		s.back.Reset()
 	}
 	if s.tx != nil {

@@ -31,6 +31,7 @@ func oddBodies() map[string]string {
 		"looks like SMTP":  "QUIT\r\nMAIL FROM:<a@b.test>\r\nBDAT 5 LAST\r\n",
 		"invalid UTF-8":    "\xc3\x28\xff\xfe\xed\xa0\x80\r\n",
 		"300 KB of 8 bits": strings.Repeat("Größe und Länge, ÄÖÜ 漢字\r\n", 10_000),
+		"3 MB":             strings.Repeat("passed on before it is whole\r\n.\r\n..\r\n", 80_000),
 	}
 }
 
@@ -155,5 +156,49 @@ func nulIsRefused(t *testing.T, p *proxy) {
 		if code, text, err := c.send(m); err != nil || code != 550 || !strings.HasPrefix(text, "5.6.0 ") {
 			t.Errorf("chunks of %d: %d %s (%v), want 550 5.6.0", chunk, code, text, err)
 		}
+	}
+}
+
+// Content that was passed on to a real server counts for nothing there unless it comes to a good end.
+func TestPassedOnInVain(t *testing.T) {
+	for _, behind := range []struct {
+		name  string
+		start func(*testing.T) *server
+		lost  string // what the log says of each
+	}{
+		{"Postfix", startPostfix, "lost connection after BDAT"},
+		{"Postfix without CHUNKING", func(t *testing.T) *server {
+			return startPostfixWith(t, "smtpd_discard_ehlo_keywords = chunking\n")
+		}, "lost connection after DATA"},
+		{"Exim", startExim, ""},
+	} {
+		t.Run(behind.name, func(t *testing.T) {
+			s := behind.start(t)
+			p := startProxy(t, settings{backend: s.addr})
+			large := strings.Repeat("a line of a large message\r\n", 120_000)
+			for end, code := range map[string]int{"a\rb\r\n": 550, "\x00\r\n": 550, "": 0} {
+				c := connect(t, p.addr, "")
+				c.must(t, "EHLO client.test", 250)
+				m := newMail("amy@" + domain).withBody(large + end)
+				if end == "" { // hangs up
+					c.must(t, "MAIL FROM:<"+m.from+">", 250)
+					c.must(t, "RCPT TO:<"+m.to[0]+">", 250)
+					c.must(t, "DATA", 354)
+					c.mustWrite(t, m.content)
+					c.close()
+					continue
+				}
+				if got, text, err := c.send(m); err != nil || got != code {
+					t.Errorf("%q: %d %s (%v), want %d", end, got, text, err, code)
+				}
+			}
+			m := newMail("amy@" + domain).withBody(large)
+			sendFrom(t, p.addr, "", "EHLO client.test", m)
+			s.expectMail(m)
+			s.settled(t)
+			if n := strings.Count(readFile(t, s.log), behind.lost); behind.lost != "" && n != 3 {
+				t.Errorf("the server lost %d of them", n)
+			}
+		})
 	}
 }

@@ -14,6 +14,8 @@ const (
 	blockSize = 64 << 10 // octets in one write of content
 	blockRoom = 64       // behind a block, so that the end mark never needs a write of its own
 	stuffStep = 8 << 10  // octets that are stuffed at a time, which bounds the list of pieces
+
+	largePiece = blockSize / 2 // octets that are worth a write of their own
 )
 
 var (
@@ -30,6 +32,7 @@ type body struct {
 	left    int64  // octets of content still to come
 	data    bool   // for DATA, which has an end mark
 	stuffed bool   // and dots are to be put before dots
+	part    bool   // more comes behind it: no end mark
 	stuffer smtp.Stuffer
 	pieces  [][]byte
 	began   bool  // a block was written
@@ -68,6 +71,7 @@ func (b *body) Write(p []byte) error {
 		return errTooLong
 	}
 	if !b.stuffed {
+		b.stuffer.Pass(p)
 		return b.add(p)
 	}
 	for len(p) > 0 {
@@ -83,7 +87,8 @@ func (b *body) Write(p []byte) error {
 	return nil
 }
 
-// add copies p into blocks and writes each that is full when more comes. What fills blocks of its own is not copied.
+// add copies p into blocks and writes each that is full when more comes. Large pieces are not copied: they are written behind what
+// stands before them, in the same call where the socket can do that.
 func (b *body) add(p []byte) error {
 	for len(p) > 0 {
 		if len(b.buf) >= blockSize {
@@ -91,11 +96,13 @@ func (b *body) add(p []byte) error {
 				return err
 			}
 		}
-		if len(b.buf) == 0 && len(p) > blockSize {
-			if err := b.put(p[:blockSize]); err != nil {
+		large := len(p) > blockSize || len(p) >= largePiece && b.left > 0
+		if large && (len(b.buf) == 0 || b.conn.link.gathers()) {
+			n := min(len(p), blockSize)
+			if err := b.put(p[:n]); err != nil {
 				return err
 			}
-			p = p[blockSize:]
+			p = p[n:]
 			continue
 		}
 		n := min(len(p), blockSize-len(b.buf))
@@ -171,22 +178,16 @@ func (b *body) end() error {
 		return errTooLong
 	case b.left > 0:
 		return errTooShort
-	case b.stuffed:
+	case b.data && !b.part:
 		b.buf = append(b.buf, b.stuffer.End()...)
-	case b.data:
-		b.buf = append(b.buf, ".\r\n"...)
 	}
 	return b.flush()
 }
 
 // flush writes the block.
-func (b *body) flush() error {
-	err := b.put(b.buf)
-	b.buf = b.buf[:0]
-	return err
-}
+func (b *body) flush() error { return b.put(nil) }
 
-// put writes p, unless the server has answered before it had all.
+// put writes the block and p behind it, unless the server has answered before it had all.
 func (b *body) put(p []byte) error {
 	if b.stopped {
 		return errStopped
@@ -197,12 +198,13 @@ func (b *body) put(p []byte) error {
 		return errStopped
 	}
 	b.began = true
-	if len(p) == 0 {
+	if len(b.buf)+len(p) == 0 {
 		return nil
 	}
-	if b.err = c.link.write(p, c.by(c.backend.settings.Timeouts.Block)); b.err != nil {
+	b.err = c.link.writeBoth(b.buf, p, c.by(c.backend.settings.Timeouts.Block))
+	b.buf = b.buf[:0]
+	if b.err != nil {
 		b.stopped = true
-		return b.err
 	}
-	return nil
+	return b.err
 }

@@ -22,11 +22,13 @@ type Conn struct {
 	sent  int       // how many of queue were written
 	wrote int       // how many octets of out were written
 
-	open    bool      // the server knows of a transaction that did not end with a 2xx to its content
-	binary  bool      // the last MAIL was of binary content
-	midway  bool      // content was not written whole: nothing else may be written
-	finalBy time.Time // see FinalBy
-	errors  int       // refusals since the last message that was taken
+	open    bool         // the server knows of a transaction that did not end with a 2xx to its content
+	binary  bool         // the last MAIL was of binary content
+	midway  bool         // content was not written whole: nothing else may be written
+	inside  bool         // DATA was begun, and parts of the content were written, but not its end
+	stuffer smtp.Stuffer // of such content
+	finalBy time.Time    // see FinalBy
+	errors  int          // refusals since the last message that was taken
 	born    time.Time
 	since   time.Time // when it was released
 	reused  bool
@@ -74,6 +76,10 @@ func (c *Conn) Rcpt(to smtp.Address, p smtp.RcptParams) {
 // before that command's. Commands that were queued and not written are dropped, and replies that were not asked for yet
 // are skipped.
 func (c *Conn) Reset() {
+	if c.inside { // nothing but content, or the end of the connection, is understood there
+		c.Abort()
+		return
+	}
 	n := c.sent
 	for n < len(c.queue) && c.queue[n].stage == stageRset {
 		n++
@@ -172,8 +178,11 @@ func (c *Conn) heard(cmd command, r smtp.Reply) *Fault {
 
 // flush writes the next group of commands: one, or with PIPELINING as many as fit (RFC 2920 section 3.1).
 func (c *Conn) flush(wait time.Duration) error {
-	if c.link.pending() {
+	switch {
+	case c.link.pending():
 		return errOutOfTurn
+	case c.inside:
+		return errInside
 	}
 	n, from := c.sent, c.wrote
 	for n < len(c.queue) && (n == c.sent || c.link.caps.Pipelining && c.queue[n].end-from <= maxGroup) {
@@ -223,8 +232,11 @@ func (c *Conn) close(why *Fault) {
 
 // of is the wait for the reply to a queued command.
 func (t *Timeouts) of(stage string) time.Duration {
-	if stage == stageRset || stage == stageNoop {
+	switch stage {
+	case stageRset, stageNoop:
 		return t.Reset
+	case stageBody:
+		return t.Block
 	}
 	return t.Command
 }

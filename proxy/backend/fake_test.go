@@ -286,6 +286,7 @@ type message struct {
 	pieces []string
 	size   int64 // 0: that of the pieces
 	err    error // comes behind the pieces
+	plain  bool  // no line starts with a dot
 }
 
 func text(pieces ...string) *message { return &message{pieces: pieces} }
@@ -297,7 +298,7 @@ func (m *message) Size() int64 {
 	return int64(len(strings.Join(m.pieces, "")))
 }
 
-func (m *message) Dotted() bool { return true }
+func (m *message) Dotted() bool { return !m.plain }
 
 func (m *message) Pieces(to Sink) error {
 	for _, p := range m.pieces {

@@ -40,6 +40,7 @@ var (
 	errEnded      = errors.New("the connection was ended here")
 	errNotWaiting = errors.New("no command waits for a reply")
 	errBinary     = errors.New("the content is binary, and the server has no CHUNKING")
+	errInside     = errors.New("a message is under way")
 	errNotRead    = errors.New("replies to earlier commands were not read")
 )
 

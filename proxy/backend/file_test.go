@@ -73,7 +73,7 @@ func sendSpooled(t *testing.T, caps string, s *spooled) {
 		wire = strings.ReplaceAll(content, "\r\n.", "\r\n..") + ".\r\n"
 	}
 	got := make(chan [32]byte, 1)
-	addr := serveOnce(t, caps, len(wire), got)
+	addr := serveOnce(t, caps, got, len(wire))
 	b := New(Settings{Name: "main", Hostname: "gate.test", Addresses: []string{addr}})
 	defer b.Close()
 	c := mustOpen(t, b)
@@ -89,8 +89,9 @@ func sendSpooled(t *testing.T, caps string, s *spooled) {
 	}
 }
 
-// serveOnce takes one connection, and gives the sum of the n octets of content that it reads there.
-func serveOnce(t *testing.T, caps string, n int, got chan<- [32]byte) (addr string) {
+// serveOnce takes one connection, and gives the sum of the octets of content that it reads there. They come in parts of given lengths, of which it
+// answers each.
+func serveOnce(t *testing.T, caps string, got chan<- [32]byte, parts ...int) (addr string) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -122,12 +123,14 @@ func serveOnce(t *testing.T, caps string, n int, got chan<- [32]byte) (addr stri
 			line()
 			io.WriteString(c, "354 go\r\n")
 		}
-		wire := make([]byte, n)
-		if _, err := io.ReadFull(c, wire); err != nil {
-			t.Error(err)
+		sum := sha256.New()
+		for _, n := range parts {
+			if _, err := io.CopyN(sum, c, int64(n)); err != nil {
+				t.Error(err)
+			}
+			io.WriteString(c, "250 taken\r\n")
 		}
-		got <- sha256.Sum256(wire)
-		io.WriteString(c, "250 taken\r\n")
+		got <- [32]byte(sum.Sum(nil))
 	}()
 	return ln.Addr().String()
 }

@@ -93,7 +93,7 @@ func stuffedThrough(t *testing.T, pieces []string) string {
 	c := &Conn{backend: New(Settings{}), link: newLink("mx.test:25", wire)}
 	m := text(pieces...)
 	b := c.newBody(m.Size())
-	b.stuffed = true
+	b.data, b.stuffed = true, true
 	if err := b.send(m); err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,8 @@ type link struct {
 	conn     net.Conn // the socket, or TLS over it
 	wire     *wire    // what TLS reads; nil in clear
 	in       *smtp.Reader
+	parts    [2][]byte   // what writeBoth writes
+	rest     net.Buffers // and what of it is left
 	caps     smtp.Caps
 	secured  bool // conn is TLS
 	verified bool // and the certificate was verified
@@ -32,6 +34,30 @@ func (l *link) write(p []byte, by time.Time) error {
 		return err
 	}
 	_, err := l.conn.Write(p)
+	return err
+}
+
+// gathers says that writeBoth makes one call of two parts.
+func (l *link) gathers() bool {
+	_, ok := l.conn.(*net.TCPConn)
+	return ok
+}
+
+// writeBoth is write for p with q behind it; either may be empty.
+func (l *link) writeBoth(p, q []byte, by time.Time) error {
+	switch {
+	case len(p) == 0:
+		return l.write(q, by)
+	case len(q) == 0:
+		return l.write(p, by)
+	}
+	if err := l.conn.SetWriteDeadline(by); err != nil {
+		return err
+	}
+	l.parts = [2][]byte{p, q}
+	l.rest = l.parts[:]
+	_, err := l.rest.WriteTo(l.conn)
+	clear(l.parts[:])
 	return err
 }
 

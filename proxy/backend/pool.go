@@ -37,7 +37,9 @@ func (c *Conn) Release() {
 	if c.closed != nil {
 		return
 	}
-	c.Reset()
+	if c.Reset(); c.closed != nil {
+		return
+	}
 	if !c.reusable() || !c.backend.keep(c) {
 		c.Quit()
 	}

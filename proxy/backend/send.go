@@ -44,66 +44,121 @@ func (c *Conn) FinalBy(t time.Time) { c.finalBy = t }
 // BDAT. An error of Content.Pieces, or content that is not of its Size, aborts the connection without an end mark and is
 // returned wrapped in a Fault of stage "body" with 451 4.3.0. A final reply that is followed by a reset still counts.
 // Writes are large: headers and first content go in one.
+//
+// Behind a Part the content is what is left, and the reply may be the refusal of that part.
 func (c *Conn) Send(content Content) (smtp.Reply, error) {
 	defer c.settle()
+	if r, ok, err := c.send(content, false); !ok {
+		return r, err
+	}
+	return c.final()
+}
+
+// Part brings a part of the content, as Send brings the last: as a BDAT chunk of its own, or behind DATA without the end mark. The server
+// takes nothing of a message before its end. Where that is not to come, Abort ends the connection.
+//
+// It waits for no reply but that to DATA, and that to the part before. ok says that there was no refusal: else there is a reply or an error as those
+// of Send, and no more of the content is taken.
+func (c *Conn) Part(content Content) (r smtp.Reply, ok bool, err error) {
+	defer c.settle()
+	return c.send(content, true)
+}
+
+// send writes content, or a part of it.
+func (c *Conn) send(content Content, part bool) (r smtp.Reply, ok bool, err error) {
+	if r, ok, err := c.partReply(); !ok {
+		return r, false, err
+	}
 	switch {
 	case c.closed != nil:
-		return smtp.Reply{}, c.closed
+		return smtp.Reply{}, false, c.closed
 	case len(c.queue) > 0:
-		return smtp.Reply{}, c.fail(nonsense(stageData, smtp.Reply{}, errNotRead))
+		return smtp.Reply{}, false, c.fail(nonsense(stageData, smtp.Reply{}, errNotRead))
 	case c.binary && !c.link.caps.Chunking: // RFC 3030 section 3; behind DATA its lines could end the message
-		return smtp.Reply{}, c.fail(nonsense(stageData, smtp.Reply{}, errBinary))
-	case !c.link.caps.Chunking: // what came out of turn is read as the reply to DATA
-		return c.sendData(content)
+		return smtp.Reply{}, false, c.fail(nonsense(stageData, smtp.Reply{}, errBinary))
+	case !c.link.caps.Chunking:
+		return c.sendData(content, part)
 	case c.link.answered():
-		return c.early(stageData, nil)
+		r, err := c.early(stageData, nil)
+		return r, false, err
 	}
-	return c.sendChunk(content)
+	return c.sendChunk(content, part)
+}
+
+// partReply reads the reply to the chunk before, where there was one.
+func (c *Conn) partReply() (r smtp.Reply, ok bool, err error) {
+	if c.read == len(c.queue) || c.queue[c.read].stage != stageBody {
+		return smtp.Reply{}, true, nil
+	}
+	r, err = c.Reply()
+	return r, err == nil && r.Class() == 2, err
 }
 
 // sendChunk sends the content as one BDAT chunk, its command and a short message in one write (RFC 3030 section 2).
-func (c *Conn) sendChunk(content Content) (smtp.Reply, error) {
+func (c *Conn) sendChunk(content Content, part bool) (r smtp.Reply, ok bool, err error) {
 	b := c.newBody(content.Size())
 	b.buf = append(b.buf, "BDAT "...)
 	b.buf = strconv.AppendInt(b.buf, content.Size(), 10)
-	b.buf = append(b.buf, " LAST\r\n"...)
-	return c.transmit(b, content)
+	if !part {
+		b.buf = append(b.buf, " LAST"...)
+	}
+	b.buf = append(b.buf, "\r\n"...)
+	if r, ok, err = c.transmit(b, content); ok && part {
+		c.push(stageBody)
+		c.sent++
+	}
+	return r, ok, err
 }
 
-// sendData sends DATA and, behind a 354, the content with dots stuffed.
-func (c *Conn) sendData(content Content) (smtp.Reply, error) {
-	r, err := c.link.ask(append(c.out, "DATA\r\n"...), time.Until(c.by(c.backend.settings.Timeouts.Data)))
-	switch {
-	case err != nil:
-		return smtp.Reply{}, c.fail(broken(stageData, err))
-	case r.Code == 354:
-	case r.Class() >= 4:
-		return r, c.ended(stageData, r)
-	default: // RFC 5321 section 4.3.2: nothing but 354 asks for content
-		return smtp.Reply{}, c.fail(nonsense(stageData, r, nil))
+// sendData sends DATA, unless that was done, and, behind a 354, the content with dots stuffed.
+func (c *Conn) sendData(content Content, part bool) (r smtp.Reply, ok bool, err error) {
+	if !c.inside {
+		if r, ok, err = c.beginData(); !ok {
+			return r, false, err
+		}
 	}
-	if c.link.pending() { // it came before any content
-		return c.early(stageBody, nil)
+	if c.inside && c.link.answered() || c.link.pending() { // it came before any content
+		r, err = c.early(stageBody, nil)
+		return r, false, err
 	}
 	b := c.newBody(content.Size())
-	b.data, b.stuffed = true, content.Dotted()
-	return c.transmit(b, content)
+	b.data, b.stuffed, b.part, b.stuffer = true, content.Dotted(), part, c.stuffer
+	r, ok, err = c.transmit(b, content)
+	c.inside = ok && part
+	return r, ok, err
 }
 
-// transmit sends the content and reads the final reply.
-func (c *Conn) transmit(b *body, content Content) (smtp.Reply, error) {
+// beginData asks for the 354. What came out of turn is read as the reply.
+func (c *Conn) beginData() (r smtp.Reply, ok bool, err error) {
+	c.stuffer = smtp.Stuffer{}
+	r, err = c.link.ask(append(c.out, "DATA\r\n"...), time.Until(c.by(c.backend.settings.Timeouts.Data)))
+	switch {
+	case err != nil:
+		return smtp.Reply{}, false, c.fail(broken(stageData, err))
+	case r.Code == 354:
+		return r, true, nil
+	case r.Class() >= 4:
+		return r, false, c.ended(stageData, r)
+	}
+	return smtp.Reply{}, false, c.fail(nonsense(stageData, r, nil)) // RFC 5321 section 4.3.2: nothing but 354 asks for content
+}
+
+// transmit sends the content. Where the server did not take all of it, the reply or the error says why.
+func (c *Conn) transmit(b *body, content Content) (r smtp.Reply, ok bool, err error) {
 	c.midway = true
-	err := b.send(content)
+	err = b.send(content)
 	stopped, cause := b.stopped, b.err
+	c.stuffer = b.stuffer
 	c.release(b)
 	switch {
 	case stopped:
-		return c.early(stageBody, cause)
+		r, err = c.early(stageBody, cause)
+		return r, false, err
 	case err != nil:
-		return smtp.Reply{}, c.fail(nonsense(stageBody, smtp.Reply{}, fmt.Errorf("read the content: %w", err)))
+		return smtp.Reply{}, false, c.fail(nonsense(stageBody, smtp.Reply{}, fmt.Errorf("read the content: %w", err)))
 	}
 	c.midway = false
-	return c.final()
+	return smtp.Reply{}, true, nil
 }
 
 // final reads the reply after all was sent. Without one nobody knows whether the message was taken (RFC 1047).

@@ -15,6 +15,12 @@ import (
 // listen serves one connection over a real socket, and gives the backend and a function that waits for the server's end.
 func listen(t *testing.T, network, address string, serve func(c net.Conn, in *bufio.Reader)) (*Backend, func()) {
 	t.Helper()
+	return listenWith(t, "250-PIPELINING\r\n250 CHUNKING", network, address, serve)
+}
+
+// listenWith is listen for a server with other extensions.
+func listenWith(t *testing.T, caps, network, address string, serve func(c net.Conn, in *bufio.Reader)) (*Backend, func()) {
+	t.Helper()
 	l, err := net.Listen(network, address)
 	if err != nil {
 		t.Fatal(err)
@@ -30,7 +36,7 @@ func listen(t *testing.T, network, address string, serve func(c net.Conn, in *bu
 		in := bufio.NewReader(c)
 		_, _ = io.WriteString(c, "220 mx.test\r\n")
 		_, _ = in.ReadString('\n')
-		_, _ = io.WriteString(c, "250-mx.test\r\n250-PIPELINING\r\n250 CHUNKING\r\n")
+		_, _ = io.WriteString(c, "250-mx.test\r\n"+caps+"\r\n")
 		serve(c, in)
 	}()
 	t.Cleanup(func() { _ = l.Close(); <-done })

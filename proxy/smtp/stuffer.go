@@ -28,6 +28,13 @@ func (s *Stuffer) Split(dst [][]byte, src []byte) [][]byte {
 	return append(dst, src[from:])
 }
 
+// Pass is for content that goes out as it stands, since none of its lines starts with a dot.
+func (s *Stuffer) Pass(src []byte) {
+	if len(src) > 0 {
+		s.remember(src)
+	}
+}
+
 // nextDot is the place of the next dot in b from at on; len(b) where there is none. Most content has fewer dots than lines.
 func nextDot(b []byte, at int) int {
 	dot := bytes.IndexByte(b[at:], '.')
