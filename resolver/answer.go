@@ -159,11 +159,11 @@ func (a *answer) lacks(m *dns.Msg, q question, found bool) {
 	if found {
 		return
 	}
-	// RFC 2308 section 5: it is kept for the lesser of the SOA record's TTL and its MINIMUM field, and without a SOA record
-	// not at all.
+	// RFC 2308 section 5: it is kept for the lesser of the SOA record's TTL and its MINIMUM field. Without a SOA record it should not be kept, lest
+	// two servers hand it to each other for ever. We hand it to nobody, and zones of a local server, as block lists are, often have none.
 	s := soa(m)
 	if s == nil {
-		a.ttl = 0
+		a.ttl = min(a.ttl, bareTTL)
 		return
 	}
 	a.ttl = min(a.ttl, seconds(s.Hdr.Ttl), seconds(s.Minttl))

@@ -29,7 +29,7 @@ func TestAnswerTTL(t *testing.T) {
 		{"without records", 0, []string{soaText}, 90 * time.Second},
 		{"TTL of the SOA record", 0, []string{"example. 50 IN SOA ns.example. h.example. 1 2 3 4 90"}, 50 * time.Second},
 		{"nothing after an alias", 0, []string{"a.example. 10 IN CNAME b.example.", soaText}, 10 * time.Second},
-		{"without SOA record", dns.RcodeNameError, nil, 0},
+		{"without SOA record", dns.RcodeNameError, nil, bareTTL},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			a := distilled(t, question{"a.example", dns.TypeA}, c.rcode, c.rrs...)

@@ -12,6 +12,8 @@ const (
 	// maxMissing bounds how long it is believed that something is not there. RFC 2308 section 5 suggests one to three hours;
 	// mail is turned away for a missing record, so less is better.
 	maxMissing = 15 * time.Minute
+	// bareTTL is how long it is believed without a SOA record: as good as anew, but a crowd of one client's sessions asks once.
+	bareTTL = 5 * time.Second
 	// failureTTL is how long a failure answers for its question: RFC 9520 section 3.2 wants at least 1 s.
 	failureTTL = 3 * time.Second
 	// meanSize times the number of answers is how many octets the cache holds, so that a stranger's large records can't

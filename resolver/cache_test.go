@@ -42,7 +42,7 @@ func TestHowLongAnswersServe(t *testing.T) {
 			[]string{"example. 86400 IN SOA ns.example. h.example. 1 2 3 4 86400"},
 			[]step{{0, false, "not found", 1}, {899 * s, false, "not found", 1}, {900 * s, false, "not found", 2}},
 		},
-		{"that there is nothing, without SOA record", Settings{}, false, dns.RcodeNameError, nil, []step{{0, false, "not found", 1}, {0, false, "not found", 2}}},
+		{"that there is nothing, without SOA record", Settings{}, false, dns.RcodeNameError, nil, []step{{0, false, "not found", 1}, {4 * s, false, "not found", 1}, {5 * s, false, "not found", 2}}},
 		{"a failure", Settings{}, false, 0, addr(60), []step{{0, true, "temporary", 1}, {2 * s, true, "temporary", 1}, {3 * s, true, "temporary", 2}, {6 * s, false, yes, 3}}},
 		{
 			"past their time, while the servers fail", Settings{}, false, 0, addr(60),
