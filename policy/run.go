@@ -115,7 +115,7 @@ func (r *Run) Data(m *Message, rcpt Mailbox) Decision {
 	return r.judge(StageData)
 }
 
-// Settled says that Data would find now what it will find when the content has come whole: no check waits for more of it.
+// Settled says that Data would find now what it will find when the content has come whole: all that look at it are done, and none wants its size.
 func (r *Run) Settled() bool {
 	for i := range r.policy.Slots {
 		if s := &r.policy.Slots[i]; s.Check.Stage() == StageData && min(s.Mode, r.policy.Mode) != Off && whole(s) {
@@ -126,7 +126,7 @@ func (r *Run) Settled() bool {
 		return len(r.policy.Slots) == 0
 	}
 	for _, t := range r.stream.tasks {
-		if reads(t.slot) && !t.isDone() {
+		if !t.isDone() {
 			return false
 		}
 	}

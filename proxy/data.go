@@ -36,7 +36,7 @@ func (s *session) data([]byte) {
 	s.tx.pace = s.newPace()
 	decode := s.tx.dots.Decode
 	if s.receive(&s.tx.pace, -1, func(src []byte) (int, bool) { return sp.write(decode, src) }) {
-		s.deliver(s.tx.dots.Faults)
+		s.deliver()
 	}
 }
 
@@ -59,13 +59,15 @@ func (s *session) openSpool() *spool {
 // content has come whole and in form. It can do so where no more of the content can change the verdict.
 func (s *session) passOn() error {
 	t := s.tx
-	if t.badHead.Code != 0 || t.refusal.Code != 0 {
+	if t.passing == nil && (s.back == nil || !s.run.Settled()) {
+		return errNotYet
+	}
+	if t.badHead.Code != 0 || t.refusal.Code != 0 || s.misformed(t.faults()).Code != 0 {
 		return errUnwanted
 	}
+	began := time.Now()
+	defer func() { t.pace.until = t.pace.until.Add(time.Since(began)) }() // the sender does not wait for itself
 	if t.passing == nil {
-		if s.back == nil || !s.run.Settled() {
-			return errNotYet
-		}
 		msg, d := s.judge()
 		if d.Done >= policy.Defer {
 			return errUnwanted
@@ -84,6 +86,14 @@ func (s *session) passOn() error {
 		s.answeredAll(t.refusal)
 	}
 	return errUnwanted
+}
+
+// faults are the faults of form in the content so far.
+func (t *transaction) faults() smtp.Faults {
+	if t.chunks != nil {
+		return t.chunks.text.Faults
+	}
+	return t.dots.Faults
 }
 
 // answeredAll notes the backend's reply to the content.
@@ -189,7 +199,7 @@ func (s *session) fill() ([]byte, error) {
 // minutes (RFC 5321 section 4.5.3.2.7).
 const keepAlive = time.Minute
 
-// keepBackend gives a sign where the last one is that long ago.
+// keepBackend gives a sign where the last one is that long ago. Behind DATA nothing but content can be one.
 func (s *session) keepBackend(p *pace, now time.Time) {
 	if now.Sub(p.kept) < keepAlive {
 		return
@@ -237,9 +247,10 @@ func (s *session) lostContent(err error) {
 }
 
 // deliver judges content that has come whole, brings it to the backend, and answers the sender.
-func (s *session) deliver(f smtp.Faults) {
+func (s *session) deliver() {
 	dot := time.Now()
 	t := s.tx
+	f := t.faults()
 	t.spool.end()
 	s.noteFaults(f)
 	if r := s.misformed(f); r.Code != 0 {
@@ -445,7 +456,7 @@ func (s *session) chunkDone(last bool) {
 	t := s.tx
 	if last {
 		t.spool.write(t.chunks.end, []byte{0})
-		s.deliver(t.chunks.text.Faults)
+		s.deliver()
 		return
 	}
 	if t.spool.full != nil && t.chunks.failed.Code == 0 { // told at once, so that the sender may stop

@@ -30,6 +30,9 @@ func (s *session) endTransaction(end policy.End, note string) {
 	rec.Sender, rec.End, rec.Note = &sender, end, t.note
 	rec.Recipients = make([]policy.RecipientRecord, len(t.rcpts))
 	for i := range t.rcpts {
+		if r := &t.rcpts[i].rec; r.Verdict == policy.Tagged && (end == policy.EndAborted || end == policy.EndLost) {
+			r.Verdict = policy.Undecided // a tag is of mail that goes on
+		}
 		rec.Recipients[i] = t.rcpts[i].rec
 	}
 	if t.params.UTF8 {

@@ -182,8 +182,8 @@ func (sp *spool) room() *[]byte {
 		return last
 	case sp.headEnd < 0: // the header stays in one piece
 		return sp.growFirst()
-	case sp.passed > 0 && len(sp.chunks) == passAhead,
-		sp.file != nil, len(sp.chunks) > 0 && (sp.taken+chunkSize > sp.limits.SpoolMemory || sp.memory.scarce()):
+	case sp.file != nil, sp.passed > 0 && len(sp.chunks) == passAhead,
+		len(sp.chunks) > 0 && (sp.taken+chunkSize > sp.limits.SpoolMemory || sp.memory.scarce()):
 		return sp.spill()
 	}
 	return sp.addChunk()
@@ -239,14 +239,34 @@ func (sp *spool) reserve(n int64) bool {
 
 // spill makes room: the chunks, which are full, go to the backend or to the file. It gives the last of them back empty.
 func (sp *spool) spill() *[]byte {
-	if sp.passOn != nil {
-		if sp.pass(); sp.waste != nil {
-			return sp.waste
-		}
+	sp.pass()
+	switch {
+	case sp.waste != nil:
+		return sp.waste
+	case sp.passed < sp.size:
+		return sp.toFile()
 	}
-	if sp.passed > 0 {
-		return sp.chunks[0]
+	return sp.chunks[0]
+}
+
+// pass passes on what is kept, if that can be.
+func (sp *spool) pass() {
+	if sp.waste != nil || sp.passOn == nil {
+		return
 	}
+	switch err := sp.passOn(); err {
+	case nil:
+		sp.passed, sp.tap = sp.size, nil
+		sp.dropFile()
+		sp.reuse()
+	case errNotYet:
+	default:
+		sp.giveUp(err)
+	}
+}
+
+// toFile writes the chunks to the file.
+func (sp *spool) toFile() *[]byte {
 	if sp.file == nil {
 		f, err := unlinkedFile(sp.limits.SpoolDir)
 		if err != nil {
@@ -261,22 +281,6 @@ func (sp *spool) spill() *[]byte {
 		sp.inFile += int64(len(*c))
 	}
 	return sp.reuse()
-}
-
-// pass passes on what is kept, if there is something and it can be.
-func (sp *spool) pass() {
-	if sp.waste != nil || len(sp.chunks) == 0 || sp.left() == 0 {
-		return
-	}
-	switch err := sp.passOn(); err {
-	case nil:
-		sp.passed, sp.tap = sp.size, nil
-		sp.reuse()
-	case errNotYet:
-		sp.passOn = nil
-	default:
-		sp.giveUp(err)
-	}
 }
 
 // reuse keeps the last of the chunks, emptied.
@@ -374,9 +378,13 @@ func (sp *spool) free(chunks []*[]byte) {
 func (sp *spool) freeChunks() {
 	sp.free(sp.chunks)
 	sp.chunks = nil
+	sp.dropFile()
+}
+
+func (sp *spool) dropFile() {
 	if sp.file != nil {
 		sp.file.Close()
-		sp.file = nil
+		sp.file, sp.inFile = nil, 0
 	}
 }
 

@@ -74,8 +74,8 @@ func TestSpoolPassesOn(t *testing.T) {
 	if sp.pass(); !bytes.Equal(got, first) || calls != 1 || sp.left() != 0 {
 		t.Fatalf("%d octets of %d in %d calls, %d left", len(got), len(first), calls, sp.left())
 	}
-	if sp.pass(); calls != 1 {
-		t.Error("nothing was passed on once more")
+	if sp.pass(); !bytes.Equal(got, first) { // it may be a sign of life only
+		t.Error("what was passed on was passed on once more")
 	}
 	for rest := in[len(first):]; len(rest) > 0; {
 		n := min(len(rest), 5000)

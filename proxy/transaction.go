@@ -197,7 +197,10 @@ func (s *session) refuseRcpt(i int, r smtp.Reply, by string) {
 // refused notes the verdict that a reply comes to.
 func (r *recipient) refused(reply smtp.Reply, by string) {
 	r.taken = false
-	r.rec.Reply, r.rec.By = policy.Reply(reply), by
+	if r.rec.By != by { // what a policy did before does not matter any more
+		r.rec.By, r.rec.Where = by, ""
+	}
+	r.rec.Reply = policy.Reply(reply)
 	r.rec.Verdict = policy.Deferred
 	if reply.Class() == 5 {
 		r.rec.Verdict = policy.Rejected

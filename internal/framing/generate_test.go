@@ -21,8 +21,8 @@ var bits = []string{
 	"NOOP\r\n", "MAIL FROM:<evil@client.example>\r\n", "RCPT TO:<bob@example.com>\r\n", "QUIT\r\n", "EHLO client.example\r\n", "\n.\nRSET\r\n", "\r\n\r\n",
 }
 
-// edges are sizes at which a buffer of someone ends.
-var edges = []int{1 << 10, 4 << 10, 16 << 10, 32 << 10, 64 << 10}
+// edges are sizes at which a buffer of someone ends, or from which on content is passed on before it is whole.
+var edges = []int{1 << 10, 4 << 10, 16 << 10, 32 << 10, 64 << 10, 80 << 10, 144 << 10}
 
 // source makes streams.
 type source struct{ *rand.Rand }
@@ -104,16 +104,9 @@ func (g source) content(at int) string {
 	if !g.once(8) {
 		b.WriteString("Subject: x\r\n\r\n")
 	}
-	if g.once(12) {
-		n := edges[g.IntN(len(edges))] - g.IntN(8)
-		if g.once(2) {
-			n -= at
-		}
-		for n -= b.Len(); n > 0; {
-			line := strings.Repeat("x", min(n, 70))
-			b.WriteString(line + "\r\n")
-			n -= len(line) + 2
-		}
+	fill := g.once(12)
+	if fill && g.once(2) {
+		g.fill(&b, at)
 	}
 	for range g.IntN(8) {
 		switch g.IntN(12) {
@@ -129,7 +122,23 @@ func (g source) content(at int) string {
 			b.WriteString(g.of([]string{"hello", "..stuffed", "..", "a.b"}) + "\r\n")
 		}
 	}
+	if fill && g.once(2) {
+		g.fill(&b, at)
+	}
 	return b.String()
+}
+
+// fill makes content reach about the edge of a buffer.
+func (g source) fill(b *strings.Builder, at int) {
+	n := edges[g.IntN(len(edges))] - g.IntN(8)
+	if g.once(2) {
+		n -= at
+	}
+	for n -= b.Len(); n > 0; {
+		line := strings.Repeat("x", min(n, 70))
+		b.WriteString(line + "\r\n")
+		n -= len(line) + 2
+	}
 }
 
 // damage changes a stream in one place.

@@ -152,7 +152,7 @@ func before(t testing.TB, s *stand, addr string, stop func()) *stand {
 	b := backend.New(backend.Settings{Name: "main", Addresses: []string{addr}, Hostname: "mx.example.com"})
 	routes := proxy.NewRoutes()
 	routes.Add(b, "example.com")
-	limits := proxy.Limits{PerClient: 1 << 20, Errors: 1 << 20, IdleCommands: 1 << 20, SpoolDir: t.TempDir()}
+	limits := proxy.Limits{PerClient: 1 << 20, Errors: 1 << 20, IdleCommands: 1 << 20, SpoolMemory: 1, SpoolDir: t.TempDir()}
 	set := &proxy.Settings{Hostname: "mx.example.com", Routes: routes, Policy: &policy.Policy{Mode: policy.Enforce}, Limits: limits}
 	s.server = proxy.New(set, func(*policy.Record) {}, slog.New(slog.NewTextHandler(io.Discard, nil)))
 	t.Cleanup(func() { b.Close(); stop() })

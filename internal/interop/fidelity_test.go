@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"gatepost/internal/mailsink"
+	"gatepost/proxy/backend"
+	"gatepost/proxy/smtp"
 )
 
 // oddBodies are contents that a careless proxy would change.
@@ -202,3 +204,45 @@ func TestPassedOnInVain(t *testing.T) {
 		})
 	}
 }
+
+// A sender that takes its time has the backend given empty parts, as a sign of life.
+func TestEmptyParts(t *testing.T) {
+	for name, start := range map[string]func(*testing.T) *server{"Postfix": startPostfix, "Exim": startExim} {
+		t.Run(name, func(t *testing.T) {
+			s := start(t)
+			b := backend.New(backend.Settings{Addresses: []string{s.addr}, Hostname: hostname})
+			defer b.Close()
+			c, err := b.Open(t.Context(), backend.Client{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Abort()
+			m := newMail("amy@" + domain)
+			c.Mail(smtp.Address{Local: "sender", Domain: "elsewhere.test"}, smtp.MailParams{Size: -1}, 0)
+			c.Rcpt(smtp.Address{Local: "amy", Domain: domain}, smtp.RcptParams{})
+			for range 2 {
+				if r, err := c.Reply(); err != nil || r.Class() != 2 {
+					t.Fatal(r, err)
+				}
+			}
+			half := len(m.content) / 2
+			for _, part := range [][]byte{m.content[:half], nil, nil, m.content[half:]} {
+				if r, ok, err := c.Part(piece(part)); !ok {
+					t.Fatal(r, err)
+				}
+			}
+			if r, err := c.Send(piece(nil)); err != nil || r.Class() != 2 || !c.Caps().Chunking {
+				t.Fatal(r, err, c.Caps())
+			}
+			s.expectMail(m)
+			s.settled(t)
+		})
+	}
+}
+
+// piece is content in one piece.
+type piece []byte
+
+func (p piece) Size() int64                  { return int64(len(p)) }
+func (p piece) Dotted() bool                 { return true }
+func (p piece) Pieces(to backend.Sink) error { return to.Write(p) }

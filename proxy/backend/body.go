@@ -124,6 +124,9 @@ func (b *body) File(f *os.File, n int64) error {
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
+	if err := b.passEnd(f, n); err != nil {
+		return err
+	}
 	for n > 0 {
 		if err := b.flush(); err != nil { // what came before, and a look whether the server still listens
 			return err
@@ -134,6 +137,17 @@ func (b *body) File(f *os.File, n int64) error {
 		}
 		n -= step
 	}
+	return nil
+}
+
+// passEnd tells the stuffer how a file ends that it does not see.
+func (b *body) passEnd(f *os.File, n int64) error {
+	var end [2]byte
+	last := end[:min(n, 2)]
+	if _, err := f.ReadAt(last, n-int64(len(last))); err != nil {
+		return fmt.Errorf("read the spool file: %w", err)
+	}
+	b.stuffer.Pass(last)
 	return nil
 }
 

@@ -130,10 +130,10 @@ func (c *Conn) KeepAlive() error {
 
 // Quit says goodbye without waiting long (a second at most), and closes. It does nothing on a connection that is closed.
 func (c *Conn) Quit() {
-	if c.closed == nil {
+	if c.closed == nil && !c.inside {
 		c.link.quit(c.backend.settings.Timeouts.Reset)
-		c.Abort()
 	}
+	c.Abort()
 }
 
 // Abort closes the connection at once; whatever transaction was open is void, for no end mark was sent.
@@ -151,7 +151,7 @@ func (c *Conn) next(cmd command) (smtp.Reply, *Fault) {
 			return smtp.Reply{}, broken(cmd.stage, err)
 		}
 	}
-	r, err := c.link.reply(until(wait))
+	r, err := c.link.reply(c.by(wait))
 	if err != nil {
 		return smtp.Reply{}, broken(cmd.stage, err)
 	}

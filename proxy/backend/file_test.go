@@ -53,6 +53,10 @@ func TestContentFromAFile(t *testing.T) {
 					sendSpooled(t, caps, &spooled{head: "Received: x\r\n", middle: lines(size, dots), tail: lines(100, dots), dotted: dots})
 				})
 			}
+			t.Run(fmt.Sprint(caps, size, " ends in the file"), func(t *testing.T) {
+				sendSpooled(t, caps, &spooled{head: "Received: x\r\n\r\nmid-li", middle: "ne\r\n" + lines(size, false)})
+				sendSpooled(t, caps, &spooled{head: "Received: x\r\n\r\nmid-li", middle: "ne\r\n" + lines(size, false) + "\r", tail: "\n"})
+			})
 		}
 	}
 }

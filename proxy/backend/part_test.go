@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"gatepost/proxy/smtp"
 )
@@ -39,6 +40,8 @@ func TestParts(t *testing.T) {
 			[]string{"BDAT 6\r\nH: v\r\n", "BDAT 7\r\n\r\n.a\r\n.", "BDAT 2 LAST\r\n\r\n"}},
 		{"chunks, nothing left for the last", chunking + quickAmy + chunk("BDAT 6", "H: v\r\n", "250 ok") + chunk("BDAT 0 LAST", "", "250 queued") + bye,
 			[]string{"H: v\r\n", ""}, []string{"ok", "250 queued"}, nil},
+		{"chunks, one of nothing", chunking + quickAmy + chunk("BDAT 6", "H: v\r\n", "250 ok") + "C: NOOP\nS: 250 ok\n" + chunk("BDAT 1 LAST", "x", "250 queued") + bye,
+			[]string{"H: v\r\n", "", "x"}, []string{"ok", "ok", "250 queued"}, nil},
 		{"a chunk is refused", chunking + quickAmy + chunk("BDAT 6", "H: v\r\n", "552 5.3.4 large") + "EOF",
 			[]string{"H: v\r\n", "x"}, []string{"ok", "552 5.3.4 large"}, nil},
 		{"a chunk is refused in between", chunking + quickAmy + chunk("BDAT 6", "H: v\r\n", "452 4.3.1 full") + "EOF",
@@ -92,6 +95,7 @@ func TestInsideData(t *testing.T) {
 	for name, use := range map[string]func(c *Conn){
 		"Release":   func(c *Conn) { c.Release() },
 		"Reset":     func(c *Conn) { c.Reset() },
+		"Quit":      func(c *Conn) { c.Quit() },
 		"KeepAlive": func(c *Conn) { _ = c.KeepAlive() },
 		"Mail": func(c *Conn) {
 			c.Mail(anna, smtp.MailParams{Size: -1}, 0)
@@ -180,4 +184,19 @@ func TestReplyBetweenParts(t *testing.T) {
 		}
 		b.Close()
 	}
+}
+
+// TestFinalByBehindParts: it bounds the wait for the reply to the part before, too.
+func TestFinalByBehindParts(t *testing.T) {
+	dialogue(t, chunking+quickAmy+"C= "+quote("BDAT 6\r\nH: v\r\n")+"\nHANG", func(t *testing.T, c *Conn) {
+		oneRcpt(t, c)
+		if got := part(c, "H: v\r\n"); got != "ok" {
+			t.Fatal(got)
+		}
+		began := time.Now()
+		c.FinalBy(began.Add(20 * time.Second))
+		if got := outcome(c.Send(text("x"))); got != "body 451 4.4.2" || time.Since(began) > 20*time.Second {
+			t.Errorf("%s after %v", got, time.Since(began))
+		}
+	})
 }

@@ -57,8 +57,8 @@ func (c *Conn) Send(content Content) (smtp.Reply, error) {
 // Part brings a part of the content, as Send brings the last: as a BDAT chunk of its own, or behind DATA without the end mark. The server
 // takes nothing of a message before its end. Where that is not to come, Abort ends the connection.
 //
-// It waits for no reply but that to DATA, and that to the part before. ok says that there was no refusal: else there is a reply or an error as those
-// of Send, and no more of the content is taken.
+// It waits for no reply but that to DATA, and that to the part before. ok says that there was no refusal: else there is a reply or an error as
+// those of Send, and no more of the content is taken. A part of nothing is a sign that we are there, unless DATA was begun.
 func (c *Conn) Part(content Content) (r smtp.Reply, ok bool, err error) {
 	defer c.settle()
 	return c.send(content, true)
@@ -96,6 +96,10 @@ func (c *Conn) partReply() (r smtp.Reply, ok bool, err error) {
 
 // sendChunk sends the content as one BDAT chunk, its command and a short message in one write (RFC 3030 section 2).
 func (c *Conn) sendChunk(content Content, part bool) (r smtp.Reply, ok bool, err error) {
+	if part && content.Size() == 0 { // Postfix and Exim refuse a chunk of nothing that is not the last
+		err = c.KeepAlive()
+		return smtp.Reply{}, err == nil, err
+	}
 	b := c.newBody(content.Size())
 	b.buf = append(b.buf, "BDAT "...)
 	b.buf = strconv.AppendInt(b.buf, content.Size(), 10)
