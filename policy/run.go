@@ -70,11 +70,11 @@ func (r *Run) Rcpt(rcpt Mailbox) Decision {
 	r.drop(StageRcpt)
 	r.view.Recipient = rcpt
 	r.start(StageRcpt, not(lastResort))
-	d := r.judge(StageRcpt)
+	d := r.judge(StageRcpt, nil)
 	if d.Done >= Defer || !r.start(StageRcpt, func(s *Slot) bool { return lastResort(s) && r.wanted(s, d) }) {
 		return d
 	}
-	return r.judge(StageRcpt)
+	return r.judge(StageRcpt, d.Steps[:0])
 }
 
 // wanted says whether a check has something to say of the recipient at hand: it is not off for it, and no rule spares it.
@@ -112,7 +112,7 @@ func (r *Run) Data(m *Message, rcpt Mailbox) Decision {
 	r.endContent(nil)
 	r.start(StageData, whole)
 	r.view.Recipient = rcpt
-	return r.judge(StageData)
+	return r.judge(StageData, nil)
 }
 
 // Settled says that Data would find now what it will find when the content has come whole: all that look at it are done, and none wants its size.
@@ -139,7 +139,7 @@ func (r *Run) For(rcpt Mailbox) Decision {
 		return Decision{}
 	}
 	r.view.Recipient = rcpt
-	return r.judge(StageData)
+	return r.judge(StageData, nil)
 }
 
 // Reset ends the transaction: what was found from MAIL on is void.
@@ -151,13 +151,19 @@ func (r *Run) Reset() {
 
 // Findings are those that are there by now, in the order of the policy, without those of StageRcpt, which are of one recipient each.
 func (r *Run) Findings() []Finding {
-	var fs []Finding
+	if len(r.tasks) == 0 {
+		return nil
+	}
+	fs := make([]Finding, 0, len(r.tasks))
 	for i := range r.policy.Slots {
 		for _, t := range r.tasks {
 			if t.slot == &r.policy.Slots[i] && t.stage != StageRcpt && t.isDone() {
 				fs = append(fs, t.finding)
 			}
 		}
+	}
+	if len(fs) == 0 {
+		return nil
 	}
 	return fs
 }
@@ -170,9 +176,10 @@ func (r *Run) Close() {
 	}
 }
 
-// judge awaits the findings up to a stage and judges them.
-func (r *Run) judge(upTo Stage) Decision {
+// judge awaits the findings up to a stage and judges them. room is for the steps.
+func (r *Run) judge(upTo Stage, room []Step) Decision {
 	c := r.facts()
+	c.Findings = make([]Finding, 0, len(r.tasks))
 	for _, t := range r.tasks {
 		if t.stage <= upTo {
 			c.Findings = append(c.Findings, t.wait())

@@ -286,8 +286,12 @@ func (s *session) judge() (*policy.Message, policy.Decision) {
 	d := s.run.Data(msg, t.first)
 	t.verdict = &d
 	for i := range t.rcpts {
-		if t.rcpts[i].taken {
-			t.rcpts[i].decided(s.run.For(t.rcpts[i].box))
+		switch r := &t.rcpts[i]; {
+		case !r.taken:
+		case r.box == t.first:
+			r.decided(d)
+		default:
+			r.decided(s.run.For(r.box))
 		}
 	}
 	return msg, d

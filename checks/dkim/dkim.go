@@ -27,6 +27,8 @@ import (
 	"context"
 	"sync"
 
+	lru "github.com/hashicorp/golang-lru/v2"
+
 	"gatepost/policy"
 )
 
@@ -70,10 +72,17 @@ type Resolver interface {
 type Check struct {
 	settings Settings
 	dns      Resolver
+	keys     *lru.Cache[string, readResult] // by their record: to read one takes half as long as to verify with it
 }
 
+// maxKeys is how many keys are kept, of 8 KiB each at most.
+const maxKeys = 256
+
 // New makes the check.
-func New(s *Settings, r Resolver) *Check { return &Check{*s, r} }
+func New(s *Settings, r Resolver) *Check {
+	keys, _ := lru.New[string, readResult](maxKeys) // Its only error is for a size below one.
+	return &Check{settings: *s, dns: r, keys: keys}
+}
 
 // Name is "dkim".
 func (*Check) Name() string { return "dkim" }

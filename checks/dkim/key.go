@@ -46,6 +46,25 @@ type key struct {
 	strict  bool // t=s: no i= below the domain
 }
 
+// readResult is what readKey gives.
+type readResult struct {
+	key key
+	err error
+}
+
+// readKey is readKey for records that may have been read before.
+func (c *Check) readKey(records []string) (key, error) {
+	if len(records) != 1 || len(records[0]) > maxKeyRecord {
+		return readKey(records)
+	}
+	r, ok := c.keys.Get(records[0])
+	if !ok {
+		r.key, r.err = readKey(records)
+		c.keys.Add(records[0], r)
+	}
+	return r.key, r.err
+}
+
 // readKey reads the key records that were found, at least one. With an error, the key has what could be read.
 func readKey(records []string) (key, error) {
 	if ours := slices.DeleteFunc(slices.Clone(records), ofOtherVersion); len(ours) > 0 {

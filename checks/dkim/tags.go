@@ -60,5 +60,11 @@ func solid(s string) string {
 	if !strings.ContainsAny(s, wsp) {
 		return s
 	}
-	return strings.NewReplacer(" ", "", "\t", "", "\r", "", "\n", "").Replace(s)
+	b := make([]byte, 0, len(s))
+	for i := range len(s) {
+		if strings.IndexByte(wsp, s[i]) < 0 {
+			b = append(b, s[i])
+		}
+	}
+	return string(b)
 }

@@ -95,7 +95,7 @@ func (c *Check) findKey(ctx context.Context, s *signature) {
 	records, err := c.dns.TXT(ctx, s.keyName())
 	switch e, _ := err.(*net.DNSError); {
 	case err == nil && len(records) > 0:
-		if s.key, err = readKey(records); err == nil {
+		if s.key, err = c.readKey(records); err == nil {
 			err = s.key.fits(s)
 		}
 		if err != nil {

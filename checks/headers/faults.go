@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/mail"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"gatepost/policy"
@@ -105,6 +106,9 @@ const maxBody = 998
 func isDate(s string) bool {
 	if len(s) > maxBody {
 		return false
+	}
+	if _, err := time.Parse("Mon, 2 Jan 2006 15:04:05 -0700", s); err == nil { // that of nearly all, which ParseDate comes to late
+		return true
 	}
 	_, err := mail.ParseDate(s) // RFC 5322 section 3.3, and the obsolete forms of it
 	return err == nil
