@@ -35,6 +35,7 @@ type Lines struct {
 
 	// Of the writer alone:
 	out  io.WriteCloser
+	line bytes.Buffer // the one that is made
 	buf  bytes.Buffer // lines that are written together
 	torn bool         // out ends within a line, so buf begins with a line end
 	why  error        // records were lost last
@@ -175,7 +176,8 @@ func (l *Lines) begin() {
 
 // encode puts a record into the buffer.
 func (l *Lines) encode(r *policy.Record) {
-	b, err := Line(l.filter.Apply(r))
+	l.line.Reset()
+	b, err := lineIn(&l.line, l.filter.Apply(r))
 	if err != nil {
 		l.lost(1, err)
 		return

@@ -32,9 +32,11 @@ type line struct {
 
 // Line is a record as one line of JSON, with its line end. Whatever is no printable text in it is escaped, so that it can be
 // shown at a terminal. The error says that the record's time cannot be written.
-func Line(r *policy.Record) ([]byte, error) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
+func Line(r *policy.Record) ([]byte, error) { return lineIn(new(bytes.Buffer), r) }
+
+// lineIn is Line with room for it in b, which is empty.
+func lineIn(b *bytes.Buffer, r *policy.Record) ([]byte, error) {
+	e := json.NewEncoder(b)
 	e.SetEscapeHTML(false)
 	err := e.Encode(line{LineSchema, ended(r).UTC(), "8.17", "gatepost.journal", ecsOutcome(r), r.Took, r.Client, r.MessageID, r})
 	return Escape(b.Bytes()), err

@@ -214,11 +214,10 @@ func (r *Run) start(stage Stage, wanted func(*Slot) bool) bool {
 	}
 	r.view.Time = time.Now()
 	budget := r.policy.budget()
-	tasks := slices.Clip(r.tasks)
+	tasks, v := slices.Clip(r.tasks), r.view
 	for _, t := range tasks[n:] {
 		ctx, cancel := context.WithTimeout(r.ctx, budget)
 		t.expired, t.cancel = ctx.Done(), cancel
-		v := r.view
 		go func() {
 			defer cancel()
 			t.run(ctx, v, tasks)

@@ -57,15 +57,20 @@ func (st *stream) start(r *Run, v View) {
 	for _, t := range st.tasks {
 		ctx, cancel := context.WithCancel(r.ctx)
 		t.cancel = cancel
-		v, end := v, func() {}
 		if reads(t.slot) {
 			rd, wr := io.Pipe()
 			st.readers = append(st.readers, wr)
-			v.Content, end = rd, func() { rd.Close() } // what is still written goes nowhere
+			go func() {
+				defer cancel()
+				defer rd.Close() // what is still written goes nowhere
+				v := v
+				v.Content = rd
+				t.run(ctx, v, all)
+			}()
+			continue
 		}
 		go func() {
 			defer cancel()
-			defer end()
 			t.run(ctx, v, all)
 		}()
 	}

@@ -69,8 +69,9 @@ func (s *session) wrap(m *policy.Message, d policy.Decision) *content {
 	if head, changed := strip(m.Head, s.set.Hostname); changed {
 		s.tx.spool.setHead(head)
 	}
-	top := s.appendReceived(make([]byte, 0, 512))
-	top = appendAuthResults(top, s.set.Hostname, s.run.Findings())
+	findings := s.run.Findings()
+	top := s.appendReceived(make([]byte, 0, 512+128*len(findings)))
+	top = appendAuthResults(top, s.set.Hostname, findings)
 	top = s.appendTag(top, d)
 	return &content{top, s.tx}
 }

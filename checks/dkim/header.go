@@ -3,50 +3,48 @@ package dkim
 import (
 	"bytes"
 	"hash"
+	"slices"
 	"strings"
 
 	"gatepost/policy"
 )
 
-// index is the fields of a header block by their names in lower case, in order.
-type index map[string][]policy.Field
+// index is the fields of a header block in order.
+type index []policy.Field
 
-func newIndex(head []byte) index {
-	x := index{}
-	for f := range policy.Fields(head) {
-		name := string(bytes.ToLower(f.Name))
-		x[name] = append(x[name], f)
-	}
-	return x
-}
+func newIndex(head []byte) index { return slices.AppendSeq(make(index, 0, 32), policy.Fields(head)) }
 
 // write hashes the header as a signature covers it (RFC 6376 section 3.7): the fields that its h= names, each time the next from the bottom of those with
 // this name, then the signature itself without what its b= says.
 func (x index) write(sum hash.Hash, s *signature) {
-	picked := map[string]int{}
-	var buf []byte
-	for _, name := range s.names {
-		f, ok := x.pick(name, picked, s)
-		if !ok { // RFC 6376 section 3.5: a field that is not there is signed as missing
+	places := make([]int, len(s.names))
+	buf := make([]byte, 0, 512)
+	for i, name := range s.names {
+		below := len(x)
+		for j := i - 1; j >= 0; j-- {
+			if s.names[j] == name {
+				below = places[j]
+				break
+			}
+		}
+		if places[i] = x.pick(name, below, s); places[i] < 0 { // RFC 6376 section 3.5: a field that is not there is signed as missing
 			continue
 		}
-		buf = appendField(buf[:0], f.Raw, s.headRelaxed)
+		buf = appendField(buf[:0], x[places[i]].Raw, s.headRelaxed)
 		sum.Write(buf)
 	}
 	buf = appendField(buf[:0], withoutSign(s.raw), s.headRelaxed)
 	sum.Write(bytes.TrimRight(buf, "\r\n"))
 }
 
-// pick is the next field of a name. RFC 6376 section 3.5: h= never means the signature itself.
-func (x index) pick(name string, picked map[string]int, s *signature) (policy.Field, bool) {
-	list := x[name]
-	for picked[name] < len(list) {
-		picked[name]++
-		if f := list[len(list)-picked[name]]; &f.Raw[0] != &s.raw[0] {
-			return f, true
+// pick is the place of the last field of a name before a place; -1 where there is none. RFC 6376 section 3.5: h= never means the signature itself.
+func (x index) pick(name string, below int, s *signature) int {
+	for i := below - 1; i >= 0; i-- {
+		if x[i].Is(name) && &x[i].Raw[0] != &s.raw[0] {
+			return i
 		}
 	}
-	return policy.Field{}, false
+	return -1
 }
 
 // appendField adds a field in its canonical form (RFC 6376 sections 3.4.1 and 3.4.2).
