@@ -16,7 +16,11 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
+// promptExit ends the programs that are run under the race detector at once: they would sleep for a second first.
+const promptExit = "atexit_sleep_ms=0"
+
 func TestMain(m *testing.M) {
+	os.Setenv("GORACE", promptExit)
 	testscript.Main(m, map[string]func(){"gatepost": func() { os.Exit(run(os.Args[1:])) }})
 }
 
@@ -25,6 +29,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "../../testdata/script",
 		RequireExplicitExec: true,
+		Setup:               func(env *testscript.Env) error { env.Setenv("GORACE", promptExit); return nil },
 		Condition:           condition,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"status":     status,

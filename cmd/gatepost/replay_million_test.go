@@ -119,7 +119,7 @@ func (h *heapAt) Write(b []byte) (int, error) {
 // first tenth of them. That what it counts is bounded is TestSummaryMemory's.
 func TestReplayMemory(t *testing.T) {
 	dir := t.TempDir()
-	const n = 6000 // a record takes about 5 kB when it is read
+	const n = 2400 // a record takes about 5 kB when it is read
 	fillDays(t, dir, n, 20)
 	f := replayFlags{config: replayConfig(t), dir: dir, since: "2026-10-01", until: "2026-12-01", show: "any:any", json: true}
 	h := &heapAt{every: n / 60} // about one in six is listed

@@ -30,6 +30,7 @@ func TestMain(m *testing.M) {
 func runTests(m *testing.M) int {
 	// Debian keeps servers where an ordinary user's PATH does not look.
 	os.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin:/sbin")
+	os.Setenv("GORACE", "atexit_sleep_ms=0") // gatepost would sleep for a second at each end
 	var err error
 	if scratch, err = makeScratch(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
