@@ -85,9 +85,10 @@ func unfit(in stream, p *plan) bool {
 // smallest takes away from a stream what it can, as long as it goes wrong and there is time.
 func (s *stand) smallest(in stream) stream {
 	end := time.Now().Add(patience)
+	late := func() bool { return time.Now().After(end) }
 	wrong := func(c stream) bool {
 		p := c.plan()
-		return time.Now().Before(end) && !unfit(c, p) && s.play(p) != ""
+		return !unfit(c, p) && s.play(p) != ""
 	}
 	for _, c := range []stream{{in.bytes, nil, true, false}, {in.bytes, nil, in.waits, in.aborts}, {in.bytes, []byte{0}, in.waits, in.aborts}} {
 		if wrong(c) {
@@ -96,7 +97,7 @@ func (s *stand) smallest(in stream) stream {
 		}
 	}
 	for size := len(in.bytes) / 2; size > 0; size /= 2 {
-		for at := 0; at+size <= len(in.bytes); {
+		for at := 0; at+size <= len(in.bytes) && !late(); {
 			c := in
 			if c.bytes = append(append([]byte{}, in.bytes[:at]...), in.bytes[at+size:]...); wrong(c) {
 				in = c
