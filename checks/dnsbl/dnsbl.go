@@ -170,9 +170,12 @@ func (c *Check) ask(ctx context.Context, subjects []subject) []answer {
 		}
 	}
 	var wg sync.WaitGroup
-	for i := range answers {
+	for i := 1; i < len(answers); i++ {
 		a := &answers[i]
 		wg.Go(func() { a.zone.ask(ctx, a) })
+	}
+	if len(answers) > 0 {
+		answers[0].zone.ask(ctx, &answers[0])
 	}
 	wg.Wait()
 	return answers
