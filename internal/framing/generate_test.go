@@ -104,7 +104,7 @@ func (g source) content(at int) string {
 	if !g.once(8) {
 		b.WriteString("Subject: x\r\n\r\n")
 	}
-	fill := g.once(30)
+	fill := g.once(16)
 	if fill && g.once(2) {
 		g.fill(&b, at)
 	}
