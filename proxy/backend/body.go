@@ -194,6 +194,8 @@ func (b *body) end() error {
 		return errTooShort
 	case b.data && !b.part:
 		b.buf = append(b.buf, b.stuffer.End()...)
+	case len(b.buf) == 0 && !b.stopped: // a file was the last: the server has all, and its answer is no early one
+		return nil
 	}
 	return b.flush()
 }

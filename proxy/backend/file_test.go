@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"gatepost/proxy/smtp"
 )
@@ -18,6 +19,7 @@ type spooled struct {
 	head, middle, tail string
 	dotted             bool
 	file               *os.File
+	behind             func() // called when the file was sent
 }
 
 func (s *spooled) Size() int64  { return int64(len(s.head) + len(s.middle) + len(s.tail)) }
@@ -28,6 +30,9 @@ func (s *spooled) Pieces(to Sink) error {
 	}
 	if err := to.File(s.file, int64(len(s.middle))); err != nil {
 		return err
+	}
+	if s.behind != nil {
+		s.behind()
 	}
 	return to.Write([]byte(s.tail))
 }
@@ -71,12 +76,19 @@ func sendSpooled(t *testing.T, caps string, s *spooled) {
 		t.Fatal(err)
 	}
 	s.file = f
+	got := make(chan [32]byte, 1)
+	if s.tail == "" && caps == "CHUNKING" { // the server has all, and answers before we look
+		s.behind = func() {
+			for len(got) == 0 {
+				time.Sleep(time.Millisecond)
+			}
+		}
+	}
 	content := s.head + s.middle + s.tail
 	wire := "BDAT " + fmt.Sprint(len(content)) + " LAST\r\n" + content
 	if caps != "CHUNKING" {
 		wire = strings.ReplaceAll(content, "\r\n.", "\r\n..") + ".\r\n"
 	}
-	got := make(chan [32]byte, 1)
 	addr := serveOnce(t, caps, got, len(wire))
 	b := New(Settings{Name: "main", Hostname: "gate.test", Addresses: []string{addr}})
 	defer b.Close()
