@@ -170,12 +170,13 @@ func (f *Filter) hidePeople(r *policy.Record) *policy.Record {
 	return c
 }
 
-// hideUser hides the local part of an address where a text has it as a word.
+// hideUser hides an address that does not look like one, as with half a quoted string, and the local part of it where a text has that as a word.
 func (f *Filter) hideUser(text, address string) string {
 	at := strings.LastIndexByte(address, '@')
 	if at < 1 || text == "" {
 		return text
 	}
+	text = strings.ReplaceAll(text, address, f.address(address))
 	local := address[:at]
 	var b strings.Builder
 	for rest := text; ; {
