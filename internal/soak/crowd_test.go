@@ -24,7 +24,10 @@ type busy struct {
 }
 
 // limits are TOML for the table of that name.
-func startBusy(t *testing.T, limits string) *busy {
+func startBusy(t *testing.T, limits string) *busy { return startBusyWith(t, limits, "checks = []\n") }
+
+// startBusyWith is startBusy with a policy.
+func startBusyWith(t *testing.T, limits, policy string) *busy {
 	t.Helper()
 	sink := &mailsink.Server{Extensions: mailsink.DefaultExtensions(), Keep: 1}
 	addr, stop, err := mailsink.Listen(sink)
@@ -33,7 +36,7 @@ func startBusy(t *testing.T, limits string) *busy {
 	}
 	t.Cleanup(stop)
 	b := &busy{sink: sink}
-	b.gatepost = launch(t, addr, "[limits]\nspool_dir = \"SPOOL\"\n"+limits+"[policy]\nchecks = []\n")
+	b.gatepost = launch(t, addr, "[limits]\nspool_dir = \"SPOOL\"\n"+limits+"[policy]\n"+policy)
 	return b
 }
 
@@ -271,10 +274,16 @@ func TestDeafCrowd(t *testing.T) {
 	b.settled(t, before)
 }
 
-// TestLargeCrowd: a hundred contents, slow and many times the budget of memory in all. They go to files, and small mail finds room.
+// TestLargeCrowd: a hundred contents, slow and many times the budget of memory in all. They are passed on, or go to files where a check wants the
+// whole, and small mail finds room.
 func TestLargeCrowd(t *testing.T) {
+	t.Run("passed on", func(t *testing.T) { largeCrowd(t, "checks = []\n", 0) })
+	t.Run("files", func(t *testing.T) { largeCrowd(t, "checks = [\"size\"]\n[check.size]\nmax = \"40MB\"\n", 100) })
+}
+
+func largeCrowd(t *testing.T, policy string, files int) {
 	const n, budget = 100, 16 << 20
-	b := startBusy(t, "memory = \"16MiB\"\nspool_memory = \"1MiB\"\nconnections_per_client = 200\n")
+	b := startBusyWith(t, "memory = \"16MiB\"\nspool_memory = \"1MiB\"\nconnections_per_client = 200\n", policy)
 	b.flows(t, 0)
 	before := b.figures(t)
 	halfway := make(chan struct{}) // closed when they may bring their second half
@@ -289,7 +298,7 @@ func TestLargeCrowd(t *testing.T) {
 	}
 	eventually(t, "all are half there", func() bool { return waiting.Load() == n })
 	b.flows(t, time.Second)
-	if f := b.figures(t); f.content > budget || f.rss > before.rss+budget+64<<20 || f.temporary != n {
+	if f := b.figures(t); f.content > budget || f.rss > before.rss+budget+64<<20 || f.temporary != files {
 		t.Errorf("%v, before %v", f, before)
 	}
 	close(halfway)
