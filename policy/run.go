@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 	"time"
+
+	"gatepost/internal/workers"
 )
 
 // Run gathers the findings of one session. Checks start as soon as the stage they need is reached, side by side, and
@@ -218,10 +220,10 @@ func (r *Run) start(stage Stage, wanted func(*Slot) bool) bool {
 	for _, t := range tasks[n:] {
 		ctx, cancel := context.WithTimeout(r.ctx, budget)
 		t.expired, t.cancel = ctx.Done(), cancel
-		go func() {
+		workers.Go(func() {
 			defer cancel()
 			t.run(ctx, v, tasks)
-		}()
+		})
 	}
 	return true
 }

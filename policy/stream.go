@@ -7,6 +7,8 @@ import (
 	"io"
 	"slices"
 	"time"
+
+	"gatepost/internal/workers"
 )
 
 // stream is the content of a transaction while it comes in, and the checks that look at it meanwhile.
@@ -60,19 +62,19 @@ func (st *stream) start(r *Run, v View) {
 		if reads(t.slot) {
 			rd, wr := io.Pipe()
 			st.readers = append(st.readers, wr)
-			go func() {
+			workers.Go(func() {
 				defer cancel()
 				defer rd.Close() // what is still written goes nowhere
 				v := v
 				v.Content = rd
 				t.run(ctx, v, all)
-			}()
+			})
 			continue
 		}
-		go func() {
+		workers.Go(func() {
 			defer cancel()
 			t.run(ctx, v, all)
-		}()
+		})
 	}
 }
 

@@ -39,7 +39,6 @@ func (t *task) wait() Finding {
 
 // run runs the check once those it follows are done.
 func (t *task) run(ctx context.Context, v View, all []*task) {
-	growStack(0)
 	defer func() {
 		if p := recover(); p != nil {
 			t.settle(t.fault(fmt.Sprint("panic: ", p)))

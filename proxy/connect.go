@@ -199,10 +199,10 @@ func (s *session) handshake() error {
 func apart(f func() error) error {
 	var err error
 	panicked := make(chan any, 1)
-	go func() {
+	handshakes.Go(func() {
 		defer func() { panicked <- recover() }()
 		err = f()
-	}()
+	})
 	if p := <-panicked; p != nil {
 		panic(p)
 	}

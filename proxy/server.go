@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"gatepost/internal/workers"
 	"gatepost/policy"
 	"gatepost/proxy/smtp"
 )
@@ -98,6 +99,9 @@ func (s *Server) Serve(ln net.Listener, l *Listener) error {
 	}
 }
 
+// sessions and handshakes are what these run on. A session waits for hours with the stack that it has, so the large ones are apart.
+var sessions, handshakes workers.Pool
+
 // serve is ServeConn in a goroutine that Shutdown waits for. What was accepted just before Shutdown is closed.
 func (s *Server) serve(c net.Conn, l *Listener) {
 	s.mu.Lock()
@@ -107,10 +111,10 @@ func (s *Server) serve(c net.Conn, l *Listener) {
 		return
 	}
 	s.running.Add(1)
-	go func() {
+	sessions.Go(func() {
 		defer s.running.Done()
 		s.ServeConn(c, l)
-	}()
+	})
 }
 
 // ServeConn runs a session on a connection and closes it. A panic ends that session alone.

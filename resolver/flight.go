@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"gatepost/internal/workers"
 )
 
 // waitFactor times Settings.InFlight is how many queries may wait for their turn. More fail at once: they would only wait for
@@ -51,14 +53,13 @@ func (r *Resolver) fly(q question, client netip.Prefix) *flight {
 		f = &flight{client: client, cancel: cancel, done: make(chan struct{})}
 		r.flights.all[q] = f
 		r.flights.clients[client]++
-		go func() {
-			growStack(0)
+		workers.Go(func() {
 			f.outcome = r.bring(ctx, q, f)
 			r.flights.mu.Lock()
 			r.flights.end(q, f)
 			r.flights.mu.Unlock()
 			close(f.done)
-		}()
+		})
 	}
 	f.callers++
 	return f

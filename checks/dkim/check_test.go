@@ -304,7 +304,7 @@ func TestNoQueryForAHopelessSignature(t *testing.T) {
 // TestContentThatDoesNotComeWhole ends with an error in the header and in the body, with one signature and with two.
 func TestContentThatDoesNotComeWhole(t *testing.T) {
 	c, _ := goldenCheck(t)
-	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	defer goleak.VerifyNone(t, goleak.IgnoreCurrent(), goleak.IgnoreTopFunction("gatepost/internal/workers.(*Pool).work"))
 	for _, file := range []string{"rsa2048", "two"} {
 		whole := golden(t, file)
 		for _, at := range []int{10, len(whole) - 10, len(whole)} {

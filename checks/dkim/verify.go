@@ -14,6 +14,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"gatepost/internal/workers"
 	"gatepost/policy"
 )
 
@@ -33,7 +34,9 @@ func (c *Check) verifyAll(ctx context.Context, list []*signature, head []byte, b
 	var left atomic.Int32 // signatures that may still pass
 	left.Store(int32(len(open)))
 	for _, s := range open {
-		keys.Go(func() {
+		keys.Add(1)
+		workers.Go(func() {
+			defer keys.Done()
 			if c.findKey(ctx, s); s.result != "" {
 				left.Add(-1)
 			}

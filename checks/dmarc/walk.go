@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"gatepost/internal/workers"
 )
 
 // records finds the DMARC records of names, and asks for each name once in its life, which is that of one message.
@@ -60,7 +62,9 @@ func (r *records) warm(ctx context.Context, names []string) {
 	var wg sync.WaitGroup
 	for i, name := range names {
 		slots <- struct{}{}
-		wg.Go(func() {
+		wg.Add(1)
+		workers.Go(func() {
+			defer wg.Done()
 			txts[i], errs[i] = r.texts(ctx, name)
 			<-slots
 		})

@@ -56,6 +56,7 @@ import (
 	"sync"
 	"time"
 
+	"gatepost/internal/workers"
 	"gatepost/policy"
 )
 
@@ -172,7 +173,11 @@ func (c *Check) ask(ctx context.Context, subjects []subject) []answer {
 	var wg sync.WaitGroup
 	for i := 1; i < len(answers); i++ {
 		a := &answers[i]
-		wg.Go(func() { a.zone.ask(ctx, a) })
+		wg.Add(1)
+		workers.Go(func() {
+			defer wg.Done()
+			a.zone.ask(ctx, a)
+		})
 	}
 	if len(answers) > 0 {
 		answers[0].zone.ask(ctx, &answers[0])

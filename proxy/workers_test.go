@@ -1,0 +1,5 @@
+package proxy_test
+
+import "gatepost/internal/workers"
+
+func init() { workers.KeepNone() } // some tests are in bubbles
