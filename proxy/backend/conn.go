@@ -29,6 +29,7 @@ type Conn struct {
 	stuffer smtp.Stuffer // of such content
 	finalBy time.Time    // see FinalBy
 	errors  int          // refusals since the last message that was taken
+	resets  int          // RSETs since then
 	born    time.Time
 	since   time.Time // when it was released
 	reused  bool

@@ -9,10 +9,13 @@ import (
 
 // The bounds of the pool. A connection that waits holds a process of many servers, and some give up after 10 s under stress.
 const (
-	poolSize  = 32
-	poolIdle  = 5 * time.Second
-	poolAge   = 5 * time.Minute
-	poolTrust = 8 // refusals on one connection since its last message: servers slow down and hang up at ten or twenty (Postfix: smtpd_soft_error_limit)
+	poolSize = 32
+	poolIdle = 5 * time.Second
+	poolAge  = 5 * time.Minute
+
+	// On one connection since its last message:
+	poolErrors = 8  // refusals; servers slow down and hang up at ten or twenty (Postfix: smtpd_soft_error_limit)
+	poolResets = 20 // RSETs; Postfix takes them for errors from 100 on (smtpd_junk_command_limit)
 )
 
 // Open gives a connection on which the server knows of the client: one that an earlier session released, where that can be, else as
@@ -47,7 +50,7 @@ func (c *Conn) Release() {
 
 // reusable says whether another session can use the connection. What the PROXY header told can't be told again.
 func (c *Conn) reusable() bool {
-	return c.backend.settings.ClientIP != ClientIPProxyV2 && c.read == c.sent && c.errors < poolTrust && time.Since(c.born) < poolAge
+	return c.backend.settings.ClientIP != ClientIPProxyV2 && c.read == c.sent && c.errors < poolErrors && c.resets < poolResets && time.Since(c.born) < poolAge
 }
 
 // introduce tells the server of the next client, and says whether the connection is fit for it.
@@ -75,13 +78,15 @@ func (c *Conn) drain() bool {
 	return c.closed == nil
 }
 
-// count keeps the number of refusals since the last message, by which servers judge a client.
+// count keeps the numbers of refusals and RSETs since the last message, by which servers judge a client.
 func (c *Conn) count(stage string, r smtp.Reply) {
 	switch {
-	case r.Class() >= 4, stage == stageRset:
+	case r.Class() >= 4:
 		c.errors++
+	case stage == stageRset:
+		c.resets++
 	case stage == stageFinal:
-		c.errors = 0
+		c.errors, c.resets = 0, 0
 	}
 }
 

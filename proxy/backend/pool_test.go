@@ -146,7 +146,7 @@ func TestXClientIsToldOfTheNextClient(t *testing.T) {
 }
 
 func TestWhatIsNotKept(t *testing.T) {
-	refusals := strings.Repeat("C: RCPT TO:<amy@mx.test>\nS: 550 no\n", poolTrust)
+	refusals := strings.Repeat("C: RCPT TO:<amy@mx.test>\nS: 550 no\n", poolErrors)
 	tests := []struct {
 		name     string
 		settings Settings
@@ -159,9 +159,20 @@ func TestWhatIsNotKept(t *testing.T) {
 			func(t *testing.T, b *Backend, c *Conn) {
 				c.Mail(anna, smtp.MailParams{Size: -1}, 0)
 				replies(t, c, 1)
-				for range poolTrust {
+				for range poolErrors {
 					c.Rcpt(amy, smtp.RcptParams{})
 					replies(t, c, 1)
+				}
+			}},
+		{"with many transactions since the last message that came to nothing", Settings{}, plain +
+			strings.Repeat("C: MAIL FROM:<anna@shop.test>\nS: 250 ok\nC: RSET\nS: 250 ok\n", poolResets) + bye,
+			func(t *testing.T, b *Backend, c *Conn) {
+				for range poolResets {
+					c.Mail(anna, smtp.MailParams{Size: -1}, 0)
+					replies(t, c, 1)
+					if c.Reset(); !c.drain() {
+						t.Fatal(c.closed)
+					}
 				}
 			}},
 		{"too old", Settings{}, plain + bye, func(t *testing.T, b *Backend, c *Conn) { time.Sleep(poolAge) }},
@@ -183,6 +194,27 @@ func TestWhatIsNotKept(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestRefusedInARow: sessions whose only recipient is refused share a connection, until the server might blame it.
+func TestRefusedInARow(t *testing.T) {
+	const refused = "C: MAIL FROM:<anna@shop.test>\nS: 250 ok\nC: RCPT TO:<amy@mx.test>\nS: 550 no\n"
+	synctest.Test(t, func(t *testing.T) {
+		b := newFarm(t, plain+refused+strings.Repeat("C: RSET\nS: 250 ok\n"+refused, poolErrors-1)+bye, plain+bye).backend(Settings{})
+		for range poolErrors {
+			c := mustOpen(t, b)
+			c.Mail(anna, smtp.MailParams{Size: -1}, 0)
+			c.Rcpt(amy, smtp.RcptParams{})
+			replies(t, c, 2)
+			c.Release()
+		}
+		c := mustOpen(t, b)
+		if c.Reused() {
+			t.Error("it was used once more")
+		}
+		c.Quit()
+		b.Close()
+	})
 }
 
 func greet2(helo string) string { return "S: 220 mx.test ESMTP\nC: EHLO " + helo + "\n" }

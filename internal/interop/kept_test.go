@@ -1,0 +1,45 @@
+//go:build interop
+
+package interop
+
+import (
+	"strings"
+	"testing"
+)
+
+// Many strangers in a row who ask for mailboxes that are not there share a few connections to the backend, which holds none of them against
+// the next: no complaint, no 421, and the mail behind them comes in.
+func TestRefusedInARow(t *testing.T) {
+	const sessions = 60
+	for _, behind := range []struct {
+		name  string
+		start func(*testing.T) *server
+		blame string // what its log says of a client that it has had enough of
+	}{{"Postfix", startPostfix, "too many errors"}, {"Exim", startExim, "too many"}} {
+		t.Run(behind.name, func(t *testing.T) {
+			s := behind.start(t)
+			p := startProxy(t, settings{backend: s.addr})
+			for i := range sessions {
+				c := connect(t, p.addr, "")
+				c.must(t, "EHLO client.test", 250)
+				c.must(t, "MAIL FROM:<sender@elsewhere.test>", 250)
+				if code, text, err := c.say("RCPT TO:<nobody@" + domain + ">"); err != nil || code != 550 {
+					t.Fatalf("session %d: %d %s (%v)", i, code, text, err)
+				}
+				c.must(t, "QUIT", 221)
+				c.close()
+			}
+			m := newMail("amy@" + domain)
+			sendFrom(t, p.addr, "", "EHLO client.test", m)
+			s.expectMail(m)
+			s.settled(t)
+			log := readFile(t, s.log)
+			if strings.Contains(log, behind.blame) {
+				t.Errorf("the server had enough:\n%s", log)
+			}
+			if n := strings.Count(log, ": connect from"); behind.name == "Postfix" && (n < sessions/10 || n > sessions/4) {
+				t.Errorf("%d connections for %d sessions", n, sessions)
+			}
+		})
+	}
+}
