@@ -194,7 +194,7 @@ func (s *session) handshake() error {
 	return nil
 }
 
-// apart runs f in a goroutine of its own: what f needs of stack goes with it, where the session's would keep it for hours. A panic of
+// apart runs f in another goroutine: the session's own would keep the stack that f needs for hours. A panic of
 // f is one of the session.
 func apart(f func() error) error {
 	var err error

@@ -99,7 +99,8 @@ func (s *Server) Serve(ln net.Listener, l *Listener) error {
 	}
 }
 
-// sessions and handshakes are what these run on. A session waits for hours with the stack that it has, so the large ones are apart.
+// sessions and handshakes are what these run on. They are two, as a session waits for hours with the stack that it was given, and a
+// handshake leaves a large one.
 var sessions, handshakes workers.Pool
 
 // serve is ServeConn in a goroutine that Shutdown waits for. What was accepted just before Shutdown is closed.

@@ -36,10 +36,10 @@ func (c *Check) verifyAll(ctx context.Context, list []*signature, head []byte, b
 	for _, s := range open {
 		keys.Add(1)
 		workers.Go(func() {
-			defer keys.Done()
 			if c.findKey(ctx, s); s.result != "" {
 				left.Add(-1)
 			}
+			keys.Done()
 		})
 	}
 	hashes, err := hashBody(body, open, &left)

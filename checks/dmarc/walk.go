@@ -64,9 +64,9 @@ func (r *records) warm(ctx context.Context, names []string) {
 		slots <- struct{}{}
 		wg.Add(1)
 		workers.Go(func() {
-			defer wg.Done()
 			txts[i], errs[i] = r.texts(ctx, name)
 			<-slots
+			wg.Done()
 		})
 	}
 	wg.Wait()

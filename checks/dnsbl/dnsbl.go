@@ -175,8 +175,8 @@ func (c *Check) ask(ctx context.Context, subjects []subject) []answer {
 		a := &answers[i]
 		wg.Add(1)
 		workers.Go(func() {
-			defer wg.Done()
 			a.zone.ask(ctx, a)
+			wg.Done()
 		})
 	}
 	if len(answers) > 0 {

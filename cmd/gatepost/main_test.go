@@ -21,7 +21,7 @@ const promptExit = "atexit_sleep_ms=0"
 
 func TestMain(m *testing.M) {
 	os.Setenv("GORACE", promptExit)
-	testscript.Main(m, map[string]func(){"gatepost": func() { os.Exit(run(os.Args[1:])) }})
+	testscript.Main(m, map[string]func(){"gatepost": main})
 }
 
 // TestScripts plays what is typed at a shell: testdata/script/*.txt.

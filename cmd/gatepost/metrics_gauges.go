@@ -3,6 +3,7 @@ package main
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
+	"gatepost/internal/workers"
 	"gatepost/proxy/backend"
 )
 
@@ -13,6 +14,7 @@ var (
 	descOpen    = prometheus.NewDesc("gatepost_connections_open", "Sessions open now.", nil, nil)
 	descTotal   = prometheus.NewDesc("gatepost_connections_total", "Connections accepted.", nil, nil)
 	descRefused = prometheus.NewDesc("gatepost_connections_refused_total", "Connections turned away for a limit.", nil, nil)
+	descWaiting = prometheus.NewDesc("gatepost_goroutines_waiting", "Goroutines kept for the next session, check or look-up; go_goroutines counts them too.", nil, nil)
 	descMemory  = prometheus.NewDesc("gatepost_content_memory_bytes", "Content held in memory.", nil, nil)
 	descUp      = prometheus.NewDesc("gatepost_backend_up", "1 if the last connection to any address of the backend worked.", []string{"backend"}, nil)
 	descExpiry  = prometheus.NewDesc("gatepost_tls_certificate_expiry_timestamp_seconds", "When our certificate expires.", nil, nil)
@@ -27,7 +29,7 @@ var (
 
 // Describe names them.
 func (g *gauges) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{descOpen, descTotal, descRefused, descMemory, descUp, descExpiry, descRecords, descDropped, descLost,
+	for _, d := range []*prometheus.Desc{descOpen, descTotal, descRefused, descWaiting, descMemory, descUp, descExpiry, descRecords, descDropped, descLost,
 		descQueries, descServer, descZone, descGrey} {
 		ch <- d
 	}
@@ -40,6 +42,7 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 	out.gauge(descOpen, float64(st.Open))
 	out.count(descTotal, st.Total)
 	out.count(descRefused, st.Refused)
+	out.gauge(descWaiting, float64(workers.Waiting()))
 	out.gauge(descMemory, float64(st.Memory))
 	now := g.d.metrics.now.Load()
 	for _, b := range now.backends {

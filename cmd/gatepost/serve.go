@@ -41,9 +41,8 @@ func serveCommand() *cobra.Command {
 		Long:  "Runs the proxy until SIGTERM; SIGHUP reads the config anew. With --listen, --backend and --domain no file is needed.",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			loosen()
 			hups := make(chan os.Signal, 1)
-			signal.Notify(hups, syscall.SIGHUP) // before all else: one that nobody waits for would end the process
+			signal.Notify(hups, syscall.SIGHUP) // first of all: one that nobody waits for would end the process
 			c, err := f.load(cmd.Flags().Changed("config"))
 			if err != nil {
 				return err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
@@ -62,5 +63,23 @@ func TestSlack(t *testing.T) {
 				t.Error("no mail")
 			}
 		})
+	}
+}
+
+// TestSlackInVain: where the program cannot be started anew it goes on, with all the descriptors that it may have.
+func TestSlackInVain(t *testing.T) {
+	// The file of the program is gone, once it runs.
+	p := launch(t, `cp "$(command -v gatepost)" g && exec 9<g && rm g && mkdir bin && ln -s /proc/self/fd/9 bin/gatepost && PATH="$PWD/bin:$PATH" &&
+		ulimit -S -n 256`, "")
+	defer p.stop(t)
+	limits, err := os.ReadFile(fmt.Sprintf("/proc/%d/limits", p.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if most := regexp.MustCompile(`Max open files +(\d+)`).FindSubmatch(limits); most == nil || string(most[1]) == "256" {
+		t.Errorf("%s", limits)
+	}
+	if s := p.try(t); s == nil || s.mail("x") != nil {
+		t.Error("no mail")
 	}
 }

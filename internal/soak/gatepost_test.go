@@ -190,7 +190,7 @@ func (f figures) String() string {
 func (g *gatepost) figures(t *testing.T) (f figures) {
 	t.Helper()
 	page := g.metrics(t)
-	f.goroutines, f.sessions = page.number(t, "go_goroutines"), page.number(t, "gatepost_connections_open")
+	f.goroutines, f.sessions = page.number(t, "go_goroutines")-page.number(t, "gatepost_goroutines_waiting"), page.number(t, "gatepost_connections_open")
 	f.content, f.dropped = int64(page.number(t, "gatepost_content_memory_bytes")), page.number(t, "gatepost_journal_dropped_total")
 	proc := fmt.Sprintf("/proc/%d/", g.cmd.Process.Pid)
 	open, err := os.ReadDir(proc + "fd")

@@ -34,6 +34,7 @@ func TestGo(t *testing.T) {
 // TestKept: those that wait are used again, and no more of them wait than are worth it.
 func TestKept(t *testing.T) {
 	var p Pool
+	before := Waiting()
 	first := burst(t, &p, 4, 4)
 	for range 50 {
 		for next := range burst(t, &p, 4, 4) {
@@ -42,7 +43,38 @@ func TestKept(t *testing.T) {
 			}
 		}
 	}
-	burst(t, &p, 3*kept, kept)
+	if n := Waiting() - before; n != 4 {
+		t.Errorf("Waiting: %d", n)
+	}
+	p.Go(func() { select {} })
+	burst(t, &p, 4, 4) // three that waited, and a new one
+	full := Pool{idle: make([]chan func(), kept-1)}
+	for _, room := range []bool{true, false} {
+		if full.wait(nil) != room {
+			t.Errorf("with %d that wait, room for one more: %v", len(full.idle), !room)
+		}
+	}
+}
+
+// TestNothingKept: while a goroutine waits it does not keep what its last function referred to.
+func TestNothingKept(t *testing.T) {
+	var p Pool
+	gone := make(chan bool)
+	func() {
+		large := make([]byte, 1<<20)
+		runtime.AddCleanup(&large[0], func(int) { close(gone) }, 0)
+		p.Go(func() { large[1] = 1 })
+	}()
+	for until := time.Now().Add(10 * time.Second); ; runtime.GC() {
+		select {
+		case <-gone:
+			return
+		default:
+		}
+		if time.Now().After(until) {
+			t.Fatal("it is still there")
+		}
+	}
 }
 
 // burst runs n functions at the same time, and gives those who wait behind it, of whom there must be so many.
