@@ -41,6 +41,7 @@ func TestMetrics(t *testing.T) {
 		`gatepost_recipients_total{by="dnsbl",verdict="rejected"} 1`,
 		`gatepost_would_act_total{action="reject",check="senderdomain"} 1`,
 		`go_goroutines `,
+		`gatepost_goroutines_waiting `,
 		`process_open_fds `,
 		`process_max_fds `,
 		`process_resident_memory_bytes `,
