@@ -93,7 +93,8 @@ type Check struct {
 
 // Domain is one [domain."NAME"]: what is different for some recipients.
 type Domain struct {
-	Name   string     `toml:",name"` // a domain (and all below it) or an address; the domain in lower case and A-labels
+	Name   string     `toml:",name"` // a domain (and all below it) or an address: lower case, A-labels, the local part without quotes
+	Key    string     // the name as the file has it, for [Path]
 	Checks []Override `toml:"check"` // in file order
 }
 

@@ -58,11 +58,11 @@ func full() *Config {
 		{Name: "spf", Mode: policy.Monitor, On: on{"fail": policy.Defer, "softfail": policy.None}},
 	}
 	c.Domains = []Domain{
-		{Name: "example.com", Checks: []Override{{Name: "spf", Mode: policy.Off}}},
-		{Name: "Amy@xn--bcher-kva.example", Checks: []Override{
+		{Name: "example.com", Key: "EXAMPLE.com", Checks: []Override{{Name: "spf", Mode: policy.Off}}},
+		{Name: "amy@xn--bcher-kva.example", Key: "Amy@bücher.example", Checks: []Override{
 			{Name: "spf", Mode: policy.Enforce, On: on{"fail": policy.Reject}}}},
-		{Name: "xn--bcher-kva.example"},
-		{Name: "example"},
+		{Name: "xn--bcher-kva.example", Key: "xn--bcher-kva.example"},
+		{Name: "example", Key: "example"},
 	}
 	c.Limits.MessageSize, c.Limits.Recipients, c.Limits.SessionTimeout = 65536, 100, 90*time.Minute
 	c.SMTP.BareLF = "reject"

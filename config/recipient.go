@@ -1,13 +1,18 @@
 package config
 
-import "strings"
+import (
+	"strings"
+
+	"gatepost/policy"
+)
 
 // domains checks the overrides for some recipients.
 func (r *reader) domains() {
 	first := map[string]string{} // name in its one form -> path
 	for i := range r.config.Domains {
 		d := &r.config.Domains[i]
-		path := Path("domain", d.Name)
+		d.Key = d.Name
+		path := Path("domain", d.Key)
 		if name, domain, ok := r.recipient(path, d.Name); ok {
 			r.isOurs(path, domain)
 			if known, twice := first[name]; twice {
@@ -25,7 +30,7 @@ func (r *reader) domains() {
 func (r *reader) recipient(path, text string) (name, domain string, ok bool) {
 	local, at := "", strings.LastIndexByte(text, '@')
 	if at >= 0 {
-		local = text[:at+1] // RFC 5321 section 2.4: only the host of the recipient may know what a local part means.
+		local = localPart(text[:at]) + "@"
 	}
 	domain, err := domainName(text[at+1:])
 	switch {
@@ -40,6 +45,9 @@ func (r *reader) recipient(path, text string) (name, domain string, ok bool) {
 	}
 	return "", "", false
 }
+
+// localPart is a local part in the form in which the policy compares it: whatever the case of its letters, and without quotes.
+func localPart(text string) string { return strings.ToLower(policy.Unquoted(text)) }
 
 // isOurs reports a domain whose mail no backend takes, so that its overrides could never count. One above a backend's
 // domain is ours, since overrides hold for all below.

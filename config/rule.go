@@ -58,7 +58,7 @@ func (r *reader) ruleNames(path string, names []string) {
 	}
 }
 
-// ruleAddresses brings addresses into lower case and A-labels; domains may stand for all their addresses where that is said.
+// ruleAddresses brings addresses into lower case and A-labels, their local parts without quotes; domains may stand for all their addresses where that is said.
 func (r *reader) ruleAddresses(path string, list []string, domains bool) {
 	for i, text := range list {
 		at := strings.LastIndexByte(text, '@')
@@ -67,6 +67,9 @@ func (r *reader) ruleAddresses(path string, list []string, domains bool) {
 			continue
 		case at <= 0 && !domains:
 			r.at(element(path, i), `%s is no address, such as "a@shop.example" or "<>"; a whole domain goes into sender_domain`, quote(text))
+			continue
+		case at == 0:
+			r.at(element(path, i), "%s has nothing before the @: write %s for the whole domain", quote(text), quote(text[1:]))
 			continue
 		}
 		name, err := domainName(strings.TrimPrefix(text[at+1:], "."))
@@ -77,7 +80,10 @@ func (r *reader) ruleAddresses(path string, list []string, domains bool) {
 		if at < 0 && strings.HasPrefix(text, ".") {
 			name = "." + name
 		}
-		list[i] = strings.ToLower(text[:at+1]) + name
+		if at >= 0 {
+			name = localPart(text[:at]) + "@" + name
+		}
+		list[i] = name
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -59,6 +60,21 @@ func (m Mailbox) String() string {
 		return m.Local
 	}
 	return m.Local + "@" + m.Domain
+}
+
+// Unquoted is a local part without its quoting (RFC 5321 section 4.1.2).
+func Unquoted(local string) string {
+	if len(local) < 2 || local[0] != '"' || local[len(local)-1] != '"' {
+		return local
+	}
+	var b strings.Builder
+	for quoted := local[1 : len(local)-1]; quoted != ""; quoted = quoted[1:] {
+		if quoted[0] == '\\' && len(quoted) > 1 {
+			quoted = quoted[1:]
+		}
+		b.WriteByte(quoted[0])
+	}
+	return b.String()
 }
 
 // View is what is known of a session when a check runs. What a stage has not brought yet is zero.

@@ -234,7 +234,7 @@ func scopes(c *config.Config) map[string]policy.Scope {
 		for _, o := range d.Checks {
 			sc.Modes[o.Name] = o.Mode
 			sc.Actions[o.Name] = o.On
-			sc.Where[o.Name] = where(c, config.Path("domain", d.Name, "check", o.Name))
+			sc.Where[o.Name] = where(c, config.Path("domain", d.Key, "check", o.Name))
 		}
 		m[d.Name] = sc
 	}

@@ -45,24 +45,9 @@ func findings(r *policy.Record, rc *policy.RecipientRecord) []policy.Finding {
 func mailbox(address string) policy.Mailbox {
 	i := strings.LastIndexByte(address, '@')
 	if i < 0 {
-		return policy.Mailbox{Local: unquoted(address)}
+		return policy.Mailbox{Local: policy.Unquoted(address)}
 	}
-	return policy.Mailbox{Local: unquoted(address[:i]), Domain: canonical(address[i+1:])}
-}
-
-// unquoted is a local part without its quoting (RFC 5321 section 4.1.2).
-func unquoted(local string) string {
-	if len(local) < 2 || local[0] != '"' || local[len(local)-1] != '"' {
-		return local
-	}
-	var b strings.Builder
-	for quoted := local[1 : len(local)-1]; quoted != ""; quoted = quoted[1:] {
-		if quoted[0] == '\\' && len(quoted) > 1 {
-			quoted = quoted[1:]
-		}
-		b.WriteByte(quoted[0])
-	}
-	return b.String()
+	return policy.Mailbox{Local: policy.Unquoted(address[:i]), Domain: canonical(address[i+1:])}
 }
 
 // canonical is a domain in lower case and A-labels; one that is no name stays as it is.
