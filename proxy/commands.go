@@ -74,18 +74,30 @@ func (s *session) command(line []byte) {
 	}
 	switch {
 	case err != nil:
-		s.fail(asReply(err))
+		s.misspelt(asReply(err))
 	case verb == smtp.Unknown && s.phase == phaseStart && foreign(line):
 		s.fault("not-smtp")
 		s.hangUp(replyNoMail)
 	case s.phase&c.phases == 0:
 		s.outOfSequence(verb, arg)
 	case c.arg == argNone && len(arg) > 0:
-		s.fail(replyNoArg)
+		s.misspelt(replyNoArg)
 	case c.arg == argNeeded && len(arg) == 0:
-		s.fail(replyNeedArg)
+		s.misspelt(replyNeedArg)
 	default:
 		c.run(s, arg)
+	}
+}
+
+// misspelt refuses a command for its form. Behind what was meant as DATA or BDAT there may be content, which never runs as commands.
+func (s *session) misspelt(r smtp.Reply) {
+	switch s.verb {
+	case smtp.Data:
+		s.refuseData(r)
+	case smtp.Bdat: // how much follows is not known
+		s.hangUp(r)
+	default:
+		s.fail(r)
 	}
 }
 
@@ -156,9 +168,10 @@ func (s *session) hello(arg []byte, extended bool) {
 	if !s.settled() {
 		return
 	}
-	name, _, err := smtp.ParseHelo(arg)
+	name, err := smtp.ParseHelo(arg)
 	if err != nil {
-		s.fail(asReply(err))
+		s.last = refusal{reply: asReply(err), by: "protocol", sent: excerpt(arg)}
+		s.fail(s.last.reply)
 		return
 	}
 	if !s.inTurn() {
@@ -168,7 +181,7 @@ func (s *session) hello(arg []byte, extended bool) {
 	if s.back != nil && (name != s.helo || extended != s.esmtp) { // it was told another name
 		s.dropBackend()
 	}
-	s.helo, s.esmtp, s.phase = name, extended, phaseReady
+	s.helo, s.esmtp, s.phase, s.last = name, extended, phaseReady, refusal{}
 	s.run.Helo(name, s.tls != "")
 	if !extended {
 		s.offer, s.sizeMax = smtp.Offer{}, s.set.Limits.MessageSize

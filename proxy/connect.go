@@ -32,7 +32,7 @@ func (s *session) connect() bool {
 		}
 	}
 	s.r = smtp.NewReader(s.conn)
-	if !s.srv.admit(s, s.client.Addr()) {
+	if !s.mayXClient() && !s.srv.admit(s, s.client.Addr()) { // a front is no client
 		s.turnAway(replyTooMany)
 		return false
 	}
@@ -106,7 +106,8 @@ func (s *session) readProxyHeader() error {
 		s.conn = &prefixed{Conn: s.conn, rest: rest}
 	}
 	if src, dst, ok := h.TCPAddrs(); ok && !h.Command.IsLocal() {
-		s.client, s.local = addrPort(src), addrPort(dst)
+		s.peer, s.local = addrPort(src), addrPort(dst)
+		s.client = s.peer
 	}
 	return nil
 }
@@ -226,6 +227,10 @@ func (s *session) xclient(arg []byte) {
 	if x.Addr.IsValid() {
 		s.client = netip.AddrPortFrom(x.Addr, x.Port)
 		s.name = ""
+		if !s.srv.admit(s, x.Addr) {
+			s.hangUp(replyTooMany)
+			return
+		}
 	}
 	if x.Name != "" && x.Name[0] != '[' {
 		s.name = x.Name

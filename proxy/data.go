@@ -6,6 +6,7 @@ import (
 	"os"
 	"time"
 
+	"gatepost/internal/socket"
 	"gatepost/policy"
 	"gatepost/proxy/backend"
 	"gatepost/proxy/smtp"
@@ -111,6 +112,11 @@ func (s *session) noContent() (smtp.Reply, bool) {
 	case t.taken > 0 && t.refusal.Code == 0:
 		return smtp.Reply{}, false
 	case t.taken > 0:
+		for i := range t.rcpts {
+			if t.rcpts[i].taken {
+				t.rcpts[i].refused(t.refusal, "backend")
+			}
+		}
 		return t.refusal, true
 	case len(t.rcpts) == 0:
 		return smtp.Reply{Code: 503, Text: "5.5.1 Not now: send RCPT first"}, true
@@ -124,7 +130,7 @@ func (s *session) refuseData(r smtp.Reply) {
 	if s.r.Buffered() > 0 {
 		s.outOfTurn(s.verb, s.r.Peek(outOfTurnShown))
 		s.refuse(r)
-		s.closing = true
+		s.closing, s.linger = true, true
 		return
 	}
 	s.fail(r)
@@ -164,9 +170,13 @@ func (s *session) receive(p *pace, n int64, take func(src []byte) (used int, don
 	for n < 0 || got < n {
 		s.keepBackend(p, time.Now())
 		now := time.Now()
-		s.conn.SetReadDeadline(s.dataDeadline(p, now))
+		deadline := s.dataDeadline(p, now)
+		s.conn.SetReadDeadline(deadline)
 		src, err := s.fill()
 		p.waited += time.Since(now)
+		if errors.Is(err, os.ErrDeadlineExceeded) && time.Now().Before(deadline) {
+			continue // a nudge that was meant for the command before
+		}
 		if err != nil {
 			s.lostContent(err)
 			return false
@@ -237,7 +247,7 @@ func (s *session) lostContent(err error) {
 	s.closing = true
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		s.fault("too-slow")
-		s.refuse(replySlow)
+		s.hangUp(replySlow)
 	}
 	if s.tx != nil {
 		s.abortBackend() // hazard 80
@@ -370,7 +380,7 @@ func (s *session) relay(c *content, dot time.Time) {
 // finalWithin is when the sender hears at the latest, from its end of data on: before it gives up (RFC 5321 section 4.5.3.2.6: 10 minutes).
 const finalWithin = 590 * time.Second
 
-// delivered tells the sender that the backend has the message. Where that fails, the sender may send it again.
+// delivered tells the sender that the backend has the message. Where that fails, or the sender has gone, it may send it again.
 func (s *session) delivered(r smtp.Reply) {
 	t := s.tx
 	for i := range t.rcpts {
@@ -384,6 +394,9 @@ func (s *session) delivered(r smtp.Reply) {
 	s.idleCmds = 0
 	s.refuse(r) // with the ref, which finds an accepted message too
 	end := policy.EndDelivered
+	if s.r.Buffered() == 0 && socket.Look(s.raw) == socket.Ended { // it gave up waiting; a reply can be written all the same
+		end = policy.EndDuplicate
+	}
 	if s.flush() != nil {
 		end, s.closing = policy.EndDuplicate, true
 	}

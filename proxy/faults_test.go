@@ -149,12 +149,15 @@ func TestFallbackKeepsLess(t *testing.T) {
 func TestSenderGone(t *testing.T) {
 	tests := []struct {
 		name, content string
+		reset         bool // else it closes in good order
 		end           policy.End
 		committed     int
 	}{
-		{"before the end", "Subject: x\r\n\r\nhalf a li", policy.EndLost, 0},
-		{"in the end mark", "Subject: x\r\n\r\ny\r\n.\r", policy.EndLost, 0},
-		{"after the end", "Subject: x\r\n\r\ny\r\n.\r\n", policy.EndDuplicate, 1},
+		{"before the end", "Subject: x\r\n\r\nhalf a li", true, policy.EndLost, 0},
+		{"in the end mark", "Subject: x\r\n\r\ny\r\n.\r", true, policy.EndLost, 0},
+		{"after the end", "Subject: x\r\n\r\ny\r\n.\r\n", true, policy.EndDuplicate, 1},
+		{"after the end, in good order", "Subject: x\r\n\r\ny\r\n.\r\n", false, policy.EndDuplicate, 1},
+		{"after the end, with QUIT behind it", "Subject: x\r\n\r\ny\r\n.\r\nQUIT\r\n", false, policy.EndDelivered, 1},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -176,7 +179,9 @@ func TestSenderGone(t *testing.T) {
 			if test.committed > 0 {
 				eventually(t, "the end at the backend", func() bool { return strings.Contains(strings.Join(sink.Log(), "\n"), " D: ") })
 			}
-			c.conn.(*net.TCPConn).SetLinger(0)
+			if test.reset {
+				c.conn.(*net.TCPConn).SetLinger(0)
+			}
 			c.conn.Close()
 			close(gone)
 			r := p.record()

@@ -200,3 +200,71 @@ func TestOutOfTurnIsLogged(t *testing.T) {
 		})
 	}
 }
+
+// TestMisspeltContent: what stands behind DATA or BDAT that is refused for its form never runs as commands (hazards 14, 26, 28).
+func TestMisspeltContent(t *testing.T) {
+	for _, test := range []struct{ line, reply string }{
+		{"DATA foo\r\n", "501 5.5.4 "},
+		{"DATAx\r\n", "501 5.5.4 "},
+		{"DATA\n", "500 5.5.2 "},
+		{"BDAT\r\n", "501 5.5.4 "},
+		{"BDAT: 80 LAST\r\n", "501 5.5.4 "},
+		{"BDAT 80 LAST\n", "500 5.5.2 "},
+	} {
+		for _, first := range []string{"", "BDAT 1\r\nx"} {
+			sink := &mailsink.Server{Extensions: mailsink.DefaultExtensions()}
+			p := start(t, withSink(t, sink), listenerPlain())
+			c := p.client(t)
+			c.say("EHLO client.example", "250")
+			c.say("MAIL FROM:<a@client.example>", "250 ")
+			c.say("RCPT TO:<amy@example.com>", "250 ")
+			if first != "" {
+				c.send(first)
+				c.want("250 ")
+			}
+			c.send(test.line + "Subject: x\r\n\r\nRSET\r\nMAIL FROM:<evil@client.example>\r\nRCPT TO:<amy@example.com>\r\nDATA\r\n")
+			if got := c.reply(); !strings.HasPrefix(got, test.reply) && !(first != "" && strings.HasPrefix(got, "503 5.5.1 ")) {
+				t.Errorf("%q: reply %q, want %q", test.line, got, test.reply)
+			}
+			if rest, err := io.ReadAll(c.in); err != nil || bytes.Contains(rest, []byte("250 ")) {
+				t.Errorf("%q, then %q, %v", test.line, rest, err)
+			}
+			c.conn.Close()
+			p.stop()
+			if log := strings.Join(sink.Log(), "\n"); strings.Contains(log, "evil@") || sink.Committed() > 0 {
+				t.Errorf("%q: the backend has\n%s", test.line, log)
+			}
+		}
+	}
+}
+
+// TestEndIsNoReset: a sender that is in the middle of its content can read why the session ends, and that it does.
+func TestEndIsNoReset(t *testing.T) {
+	content := strings.Repeat("a line of the body\r\n", 1000)
+	for _, test := range []struct{ commands, last string }{
+		{"EHLO client.example\r\n", "554 5.5.0 "},
+		{"MAIL FROM:<a@client.example>\r\nRCPT TO:<u@elsewhere.example>\r\nDATA\r\n", "554 5.5.1 "},
+		{"MAIL FROM:<a@client.example>\r\nDATA foo\r\n", "501 5.5.4 "},
+		{"BDAT x\r\n", "501 5.5.4 "},
+	} {
+		p := start(t, behind(t, backend.Settings{}), listenerPlain())
+		c := p.client(t)
+		c.say("EHLO client.example", "250")
+		c.send(test.commands + content)
+		got, err := io.ReadAll(c.in)
+		lines := strings.Split(strings.TrimSpace(string(got)), "\r\n")
+		if last := lines[len(lines)-1]; err != nil || !strings.HasPrefix(last, test.last) {
+			t.Errorf("%q: %q, %v; want %q at last", test.commands, got, err, test.last)
+		}
+		c.conn.Close()
+		p.stop()
+	}
+	p := start(t, behind(t, backend.Settings{}), listenerPlain())
+	defer p.stop()
+	c := p.client(t)
+	c.send("EHLO client.example\n" + content)
+	if got, err := io.ReadAll(c.in); err != nil || !bytes.HasPrefix(got, []byte("500 5.5.2 ")) {
+		t.Errorf("a bare LF at the start: %q, %v", got, err)
+	}
+	c.conn.Close()
+}

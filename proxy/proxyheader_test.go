@@ -143,3 +143,43 @@ func TestSlowProxyHeader(t *testing.T) {
 		})
 	}
 }
+
+// TestXClientBehindProxyHeader: whom a PROXY header names is no front, however much the one who sent the header is trusted (hazard 74).
+func TestXClientBehindProxyHeader(t *testing.T) {
+	nets := []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	p := start(t, behind(t, backend.Settings{}), &proxy.Listener{Name: "smtp", ProxyFrom: nets, XClientFrom: nets})
+	defer p.stop()
+	for _, test := range []struct{ from, reply string }{
+		{"203.0.113.9", "550 "},
+		{"127.0.0.3", "220 "},
+	} {
+		c := newClient(t, p.dial(t))
+		c.send("PROXY TCP4 " + test.from + " 192.0.2.1 1234 25\r\n")
+		c.want("220 ")
+		c.send("EHLO front.example\r\n")
+		if offer := c.reply(); strings.Contains(offer, "XCLIENT") != (test.reply == "220 ") {
+			t.Errorf("%s is offered %q", test.from, offer)
+		}
+		c.say("XCLIENT ADDR=192.0.2.99", test.reply)
+		c.quit()
+	}
+}
+
+// TestXClientLimits: the limit of one client is that of the one whom XCLIENT names, and a front has none.
+func TestXClientLimits(t *testing.T) {
+	s := behind(t, backend.Settings{})
+	s.Limits.PerClient = 1
+	p := start(t, s, &proxy.Listener{Name: "smtp", XClientFrom: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
+	defer p.stop()
+	fronts := []*client{p.client(t), p.client(t), p.client(t)}
+	fronts[0].say("XCLIENT ADDR=203.0.113.9", "220 ")
+	fronts[1].say("XCLIENT ADDR=203.0.113.10", "220 ")
+	fronts[2].say("XCLIENT ADDR=203.0.113.9", "421 4.7.0 ")
+	fronts[2].closed()
+	fronts[0].say("XCLIENT ADDR=203.0.113.11", "220 ") // it stands for another one now
+	again := p.client(t)
+	again.say("XCLIENT ADDR=203.0.113.9", "220 ")
+	again.quit()
+	fronts[0].quit()
+	fronts[1].quit()
+}

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"cmp"
 	"strings"
 	"time"
 
@@ -22,11 +23,11 @@ func (s *session) endTransaction(end policy.End, note string) {
 	if note != "" {
 		t.note = note
 	}
-	if (end == policy.EndAborted || end == policy.EndLost) && t.taken == 0 && (len(t.rcpts) > 0 || s.last.reply.Code != 0) {
+	if (end == policy.EndAborted || end == policy.EndLost) && !t.bound() && (len(t.rcpts) > 0 || s.last.reply.Code != 0) {
 		end = policy.EndRefused
 	}
 	rec := s.newRecord(t.began)
-	sender := t.from.String()
+	sender := cmp.Or(t.meant, t.from.String())
 	rec.Sender, rec.End, rec.Note = &sender, end, t.note
 	rec.Recipients = make([]policy.RecipientRecord, len(t.rcpts))
 	for i := range t.rcpts {
@@ -44,7 +45,7 @@ func (s *session) endTransaction(end policy.End, note string) {
 		rec.MessageID, rec.FromDomain, rec.ListID = identify(m)
 		rec.Author = t.author
 		if f, ok := m.Field("subject"); ok && s.set.Subject {
-			rec.Subject = excerpt(f)
+			rec.Subject = excerpt(f.Body())
 		}
 		sp.close()
 	}
@@ -59,10 +60,10 @@ func (s *session) endTransaction(end policy.End, note string) {
 // recordSession writes the record of a session, or of the rest of one, in which no transaction says what happened.
 func (s *session) recordSession() {
 	rec := s.newRecord(s.began)
-	rec.End = policy.EndNone
+	rec.End, rec.Note = policy.EndNone, s.last.sent
 	rec.Recipients = []policy.RecipientRecord{}
 	s.write(rec)
-	s.faults, s.script = nil, nil
+	s.last, s.faults, s.script = refusal{}, nil, nil
 }
 
 func (s *session) newRecord(began time.Time) *policy.Record {
@@ -108,19 +109,19 @@ func identify(m *policy.Message) (id, fromDomain, list string) {
 	for f := range policy.Fields(m.Head) {
 		switch {
 		case id == "" && f.Is("message-id"):
-			id = excerpt(f)
+			id = excerpt(f.Body())
 		case fromDomain == "" && f.Is("from"):
 			fromDomain = lastDomain(f.Body())
 		case list == "" && f.Is("list-id"):
-			list = excerpt(f)
+			list = excerpt(f.Body())
 		}
 	}
 	return id, fromDomain, list
 }
 
-// excerpt is a field's body on one line, at most 200 octets.
-func excerpt(f policy.Field) string {
-	b := bytes.TrimSpace(bytes.ReplaceAll(f.Body(), []byte("\r\n"), nil))
+// excerpt is a text on one line, such as the body of a field, at most 200 octets.
+func excerpt(text []byte) string {
+	b := bytes.TrimSpace(bytes.ReplaceAll(text, []byte("\r\n"), nil))
 	return string(b[:min(len(b), 200)])
 }
 

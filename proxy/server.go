@@ -156,14 +156,21 @@ func (s *Server) leave(ss *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.sessions, ss)
-	if ss.counted.IsValid() {
-		if s.clients[ss.counted]--; s.clients[ss.counted] <= 0 {
-			delete(s.clients, ss.counted)
-		}
-	}
+	s.discount(ss)
 }
 
-// admit counts a session for its client, an IPv4 address or an IPv6 /64; false where it has too many.
+// discount takes a session off the count of the client it is counted for.
+func (s *Server) discount(ss *session) {
+	if !ss.counted.IsValid() {
+		return
+	}
+	if s.clients[ss.counted]--; s.clients[ss.counted] <= 0 {
+		delete(s.clients, ss.counted)
+	}
+	ss.counted = netip.Prefix{}
+}
+
+// admit counts a session for its client, an IPv4 address or an IPv6 /64, and for no other; false where that has too many.
 func (s *Server) admit(ss *session, client netip.Addr) bool {
 	if !client.IsValid() { // no network address: a pipe, or a socket in the file system
 		return true
@@ -178,6 +185,7 @@ func (s *Server) admit(ss *session, client netip.Addr) bool {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.discount(ss)
 	if s.clients[p] >= ss.set.Limits.PerClient {
 		s.refused.Add(1)
 		return false

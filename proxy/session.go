@@ -2,7 +2,9 @@ package proxy
 
 import (
 	"bytes"
+	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -31,8 +33,8 @@ type session struct {
 	id, refID string
 	began     time.Time
 	end       time.Time      // no mail is begun after it
-	peer      netip.AddrPort // the other end of the socket
-	client    netip.AddrPort // the real client
+	peer      netip.AddrPort // the other end of the socket, or whom a PROXY header names
+	client    netip.AddrPort // the real client: the peer, or whom XCLIENT names
 	local     netip.AddrPort
 	name      string // the client's host name, "" where not known
 	counted   netip.Prefix
@@ -68,6 +70,7 @@ type session struct {
 type refusal struct {
 	reply     smtp.Reply
 	by, where string
+	sent      string // what was refused, where it is not in the record elsewhere
 }
 
 // phase says which commands are legal.
@@ -113,7 +116,7 @@ func (s *session) serve() {
 func (s *session) finish() {
 	s.endTransaction(policy.EndLost, "")
 	s.dropBackend()
-	if !s.recorded || len(s.faults) > 0 {
+	if !s.recorded || len(s.faults) > 0 || s.last.reply.Code != 0 {
 		s.recordSession()
 	}
 	if s.run != nil {
@@ -131,6 +134,9 @@ func (s *session) finish() {
 // awaitClose gives a sender that was hung up on a moment to read why: closing a socket with unread input resets it, and
 // the last reply may be lost with it.
 func (s *session) awaitClose() {
+	if c, ok := s.conn.(*tls.Conn); ok {
+		c.CloseWrite() // the alert: an end without it looks like one that was cut
+	}
 	half, ok := s.raw.(interface{ CloseWrite() error })
 	if !ok || half.CloseWrite() != nil {
 		return
@@ -213,7 +219,9 @@ func (s *session) badLine(err error) bool {
 	switch {
 	case errors.Is(err, smtp.ErrBareLine):
 		s.fail(replyBareLine)
-		s.closing = s.closing || s.phase == phaseStart || s.refusedDT
+		if s.phase != phaseReady || s.refusedDT { // no SMTP at all, or maybe DATA or BDAT, with content behind it
+			s.closing, s.linger = true, true
+		}
 		return true
 	case errors.Is(err, smtp.ErrLineTooLong):
 		s.hangUp(replyLongLine)
@@ -301,7 +309,10 @@ func (s *session) flush() error {
 		s.out = nil
 	}
 	s.out = s.out[:0]
-	return err
+	if err != nil {
+		return fmt.Errorf("write replies: %v", err) // no timeout of the sender's silence: nothing is said behind a part of a reply
+	}
+	return nil
 }
 
 // writeTimeout is how long a sender may take to read replies.
@@ -309,7 +320,7 @@ const writeTimeout = time.Minute
 
 // turnAway answers a connection that gets no session. It does not wait for the sender.
 func (s *session) turnAway(r smtp.Reply) {
-	s.last = refusal{r, "proxy", ""}
+	s.last = refusal{reply: r, by: "proxy"}
 	s.say(r.WithRef(s.ref()))
 	s.conn.SetWriteDeadline(time.Now().Add(time.Second))
 	s.conn.Write(s.out)

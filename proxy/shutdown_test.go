@@ -6,6 +6,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"gatepost/internal/mailsink"
@@ -169,5 +170,50 @@ func TestKeptOverSessions(t *testing.T) {
 	}
 	if m := sink.Messages(); len(m) != 1 || m[0].From != "a@client.example" || len(m[0].Recipients) != 1 {
 		t.Errorf("messages %+v", m)
+	}
+}
+
+// lateNudge is a connection on which Shutdown's call to wake a session takes its time.
+type lateNudge struct {
+	net.Conn
+	now chan struct{}
+}
+
+func (c lateNudge) SetReadDeadline(at time.Time) error {
+	if at.Before(time.Now()) {
+		<-c.now
+	}
+	return c.Conn.SetReadDeadline(at)
+}
+
+// TestNudgeInContent: a session that was seen to wait for a command, and takes content by now, is not cut.
+func TestNudgeInContent(t *testing.T) {
+	sink := &mailsink.Server{Extensions: mailsink.DefaultExtensions()}
+	s := withSink(t, sink) // outside of the bubble
+	synctest.Test(t, func(t *testing.T) {
+		p := newServer(fresh(s))
+		defer p.closeBackends()
+		ours, theirs := net.Pipe()
+		conn := lateNudge{theirs, make(chan struct{})}
+		go p.server.ServeConn(conn, listenerPlain())
+		c := newClient(t, ours)
+		c.want("220 ")
+		c.say("EHLO client.example", "250")
+		c.say("MAIL FROM:<a@client.example>", "250 ")
+		c.say("RCPT TO:<amy@example.com>", "250 ")
+		synctest.Wait()
+		go p.server.Shutdown(context.Background())
+		synctest.Wait()
+		c.say("DATA", "354 ")
+		c.send("Subject: x\r\n\r\n")
+		synctest.Wait()
+		close(conn.now)
+		synctest.Wait()
+		c.say(".", "250 ")
+		c.want("421 4.3.2 ")
+		c.closed()
+	})
+	if n := sink.Committed(); n != 1 {
+		t.Errorf("%d messages committed, want 1", n)
 	}
 }

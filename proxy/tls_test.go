@@ -6,7 +6,9 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"io"
 	"math/big"
+	"net"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -181,5 +183,44 @@ func TestImplicitTLS(t *testing.T) {
 	p.atRest(t)
 	if sink.Committed() != 1 {
 		t.Error("the message is not there")
+	}
+}
+
+// records is a connection that keeps what was read.
+type records struct {
+	net.Conn
+	all []byte
+}
+
+func (c *records) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.all = append(c.all, b[:n]...)
+	return n, err
+}
+
+// last is the type of the last TLS record, all of them whole.
+func (c *records) last() (kind byte) {
+	for b := c.all; len(b) >= 5; b = b[min(len(b), 5+int(b[3])<<8+int(b[4])):] {
+		kind = b[0]
+	}
+	return kind
+}
+
+// TestCloseNotifyIsSent: each session that ends under TLS ends it with an alert, also where the sender was hung up on.
+func TestCloseNotifyIsSent(t *testing.T) {
+	s, _ := withTLS(t)
+	s.TLS.MaxVersion = tls.VersionTLS12 // whose records show that they are alerts
+	p := start(t, s, &proxy.Listener{Name: "smtps", ImplicitTLS: true})
+	defer p.stop()
+	for _, commands := range []string{"QUIT\r\n", strings.Repeat("FROB\r\n", 20)} {
+		raw := &records{Conn: p.dial(t)}
+		c := newClient(t, tls.Client(raw, &tls.Config{InsecureSkipVerify: true}))
+		c.want("220 ")
+		c.send(commands)
+		const alert = 21
+		if _, err := io.ReadAll(c.in); err != nil || raw.last() != alert {
+			t.Errorf("%.6s: %v, the last record is of type %d", commands, err, raw.last())
+		}
+		c.conn.Close()
 	}
 }

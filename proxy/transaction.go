@@ -1,9 +1,11 @@
 package proxy
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"gatepost/policy"
@@ -15,6 +17,7 @@ import (
 type transaction struct {
 	began   time.Time
 	from    smtp.Address
+	meant   string // as from, where that is no address
 	params  smtp.MailParams
 	target  *backend.Backend // the one backend; chosen by the first recipient that passed
 	first   policy.Mailbox   // that recipient, whose data-stage policy is the transaction's
@@ -43,6 +46,11 @@ type recipient struct {
 	rec    policy.RecipientRecord
 }
 
+// bound says whether a recipient is taken, and not refused after all.
+func (t *transaction) bound() bool {
+	return slices.ContainsFunc(t.rcpts, func(r recipient) bool { return r.taken })
+}
+
 // waiting is a reply that the sender is owed once those before it have come from the backend.
 type waiting struct {
 	what  waitFor
@@ -61,19 +69,20 @@ const (
 // mail answers MAIL (RFC 5321 section 4.1.1.2). The backend hears of it with the first recipient that passes.
 func (s *session) mail(arg []byte) {
 	from, params, err := smtp.ParseMail(arg, s.offer)
-	if err != nil {
-		s.fail(asReply(err))
-		return
-	}
 	now := time.Now()
 	if now.After(s.end) { // a line that came with the content before was not waited for
 		s.hangUp(replyIdle)
 		return
 	}
 	s.tx = &transaction{began: now, from: from, params: params}
-	if r := s.unwanted(params); r.Code != 0 {
-		s.last = refusal{r, "protocol", ""}
-		s.fail(r)
+	if err == nil {
+		err = s.unwanted(params)
+	} else {
+		s.tx.meant = meant(arg)
+	}
+	if err != nil {
+		s.last = refusal{reply: asReply(err), by: "protocol"}
+		s.fail(s.last.reply)
 		s.endTransaction(policy.EndRefused, "")
 		return
 	}
@@ -83,25 +92,36 @@ func (s *session) mail(arg []byte) {
 }
 
 // unwanted is the reply to a message that is refused for what MAIL says of it.
-func (s *session) unwanted(p smtp.MailParams) smtp.Reply {
+func (s *session) unwanted(p smtp.MailParams) error {
 	switch {
 	case p.Size > s.sizeMax: // RFC 1870 section 6.1
 		return replyTooLarge
 	case p.Body == smtp.BodyBinaryMIME && !s.offer.Binary: // RFC 3030 section 3
 		return replyNoBinary
 	}
-	return smtp.Reply{}
+	return nil
+}
+
+// meant is what stands in the place of the path in an argument that was refused, for the record.
+func meant(arg []byte) string {
+	if _, path, ok := bytes.Cut(arg, []byte{':'}); ok {
+		arg = bytes.TrimLeft(path, " \t")
+	}
+	path, _, _ := bytes.Cut(arg, []byte{' '})
+	return excerpt(bytes.TrimSuffix(bytes.TrimPrefix(path, []byte{'<'}), []byte{'>'}))
 }
 
 // rcpt answers RCPT (RFC 5321 section 4.1.1.3): relay control, the policy, then the backend.
 func (s *session) rcpt(arg []byte) {
 	to, params, err := smtp.ParseRcpt(arg, s.offer, s.tx.params.UTF8)
-	if err != nil {
+	t := s.tx
+	switch full := len(t.rcpts) >= s.set.Limits.Recipients; {
+	case err != nil:
+		s.refusedRcpt(meant(arg), asReply(err))
 		s.fail(asReply(err))
 		return
-	}
-	t := s.tx
-	if len(t.rcpts) >= s.set.Limits.Recipients {
+	case full:
+		s.refusedRcpt(to.String(), replyRcptMax)
 		s.refuse(replyRcptMax)
 		return
 	}
@@ -122,6 +142,15 @@ func (s *session) rcpt(arg []byte) {
 	t.rcpts[i].box = box
 	s.back.Rcpt(to, params)
 	s.wait = append(s.wait, waiting{what: waitRcpt, index: i})
+}
+
+// refusedRcpt notes a recipient that was refused for its form or its number. Of those over the limit the first one is noted.
+func (s *session) refusedRcpt(address string, r smtp.Reply) {
+	t := s.tx
+	if len(t.rcpts) <= s.set.Limits.Recipients {
+		t.rcpts = append(t.rcpts, recipient{rec: policy.RecipientRecord{Address: address}})
+		t.rcpts[len(t.rcpts)-1].refused(r, "protocol")
+	}
 }
 
 // fits says whether a recipient can share the transaction with those before it: one backend, one data-stage policy.

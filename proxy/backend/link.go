@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"gatepost/internal/socket"
 	"gatepost/proxy/smtp"
 )
 
@@ -99,6 +100,9 @@ func (l *link) answered() bool {
 	}
 	return readable(l.socket)
 }
+
+// readable says that a read of the socket would return at once, with bytes or with its end. False where that can't be known.
+func readable(c net.Conn) bool { return socket.Look(c) != socket.Quiet }
 
 // decrypt takes an octet or more from TLS, or fails as at a deadline where it has none. Only TLS itself can tell: a record may hold
 // nothing for us, a ticket for instance. ready says when the socket is read; for the rest of a record we wait a moment.

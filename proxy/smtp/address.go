@@ -128,19 +128,12 @@ func localLen(b []byte) int {
 	return dotStringLen(b)
 }
 
-// dotStringLen is the length of the Dot-string (RFC 5321 section 4.1.2) at the start of b; 0 for none.
+// dotStringLen is the length of the Dot-string (RFC 5321 section 4.1.2) at the start of b; 0 for none. Dots may stand anywhere in it: there are
+// mailboxes such as a..b and a. that were given out so.
 func dotStringLen(b []byte) int {
-	atom := 0 // its octets so far
 	for i, c := range b {
-		switch {
-		case isAtext(c):
-			atom++
-		case c == '.' && atom > 0:
-			atom = 0
-		case atom > 0:
+		if !isAtext(c) && c != '.' {
 			return i
-		default:
-			return 0
 		}
 	}
 	return 0 // a path has an end

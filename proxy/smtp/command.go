@@ -40,11 +40,10 @@ var verbs = [...]string{
 
 // The refusals of command lines.
 var (
-	errBadBytes  error = Reply{500, "5.5.2 The command holds control characters or text that is not UTF-8"}
-	errVerbTail  error = Reply{501, "5.5.4 A space must follow the command word"}
-	errHelo      error = Reply{501, "5.5.4 Syntax: HELO or EHLO, then one host name or [address]"}
-	errHeloBytes error = Reply{501, "5.5.2 The host name holds control characters or text that is not UTF-8"}
-	errBdat      error = Reply{501, "5.5.4 Syntax: BDAT size [LAST]"}
+	errBadBytes error = Reply{500, "5.5.2 The command holds control characters or text that is not UTF-8"}
+	errVerbTail error = Reply{501, "5.5.4 A space must follow the command word"}
+	errHelo     error = Reply{501, "5.5.2 Syntax: HELO or EHLO, then one host name or [address]"}
+	errBdat     error = Reply{501, "5.5.4 Syntax: BDAT size [LAST]"}
 )
 
 // String is the verb in upper case; "UNKNOWN" for what is none.
@@ -84,25 +83,22 @@ func findVerb(word []byte) Verb {
 	return Unknown
 }
 
-// ParseHelo checks the argument of HELO or EHLO: one domain or address literal (RFC 5321 section 4.1.3), at most 255
-// octets of printable ASCII or UTF-8. literal says that it is an address literal. Lax on what real clients send (underscores, a
+// ParseHelo checks the argument of HELO or EHLO as [ParseCommand] gives it: one domain or address literal (RFC 5321 section 4.1.3), at most 255
+// octets of printable ASCII or UTF-8. Lax on what real clients send (underscores, a
 // trailing dot, a bare IP address, an IPv6 literal without its tag, a name without dots): such names pass here, a policy may
-// look closer. Anything else is 501 5.5.4 (or 501 5.5.2 where bytes are illegal).
-func ParseHelo(arg []byte) (name string, literal bool, err error) {
-	if !isLegal(arg) {
-		return "", false, errHeloBytes
-	}
+// look closer. Anything else is 501 5.5.2.
+func ParseHelo(arg []byte) (name string, err error) {
 	if len(arg) == 0 || len(arg) > maxDomain {
-		return "", false, errHelo
+		return "", errHelo
 	}
 	name = string(arg)
 	if inner, ok := bracketed(name); ok && (isLiteral(name) || isAddr(inner)) {
-		return name, true, nil
+		return name, nil
 	}
 	if isHeloName(arg) || isAddr(name) {
-		return name, false, nil
+		return name, nil
 	}
-	return "", false, errHelo
+	return "", errHelo
 }
 
 // isHeloName says whether b is labels parted by dots, with a dot at the end let pass.
