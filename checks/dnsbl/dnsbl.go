@@ -151,17 +151,18 @@ func (c *Check) Run(ctx context.Context, v policy.View) policy.Finding {
 	if len(c.zones) == 0 {
 		return policy.Finding{Outcome: policy.Pass}
 	}
-	subjects := c.subjects(v)
-	if len(subjects) == 0 {
+	answers := c.questions(c.subjects(v))
+	if len(answers) == 0 {
 		return policy.Finding{Outcome: policy.Pass, Facts: []policy.Fact{{Key: "skipped", Value: "nothing that a list could know"}}}
 	}
 	ctx, cancel := context.WithTimeout(ctx, budget)
 	defer cancel()
-	return finding(c.ask(ctx, subjects), c.threshold)
+	ask(ctx, answers)
+	return finding(answers, c.threshold)
 }
 
-// ask asks each zone about each subject it is for; the answers are in the order of the zones.
-func (c *Check) ask(ctx context.Context, subjects []subject) []answer {
+// questions are the answers to ask for, in the order of the zones: of each zone about each subject it is for.
+func (c *Check) questions(subjects []subject) []answer {
 	var answers []answer
 	for _, z := range c.zones {
 		for _, s := range subjects {
@@ -170,6 +171,11 @@ func (c *Check) ask(ctx context.Context, subjects []subject) []answer {
 			}
 		}
 	}
+	return answers
+}
+
+// ask fills in the answers, all at once. There is one at least.
+func ask(ctx context.Context, answers []answer) {
 	var wg sync.WaitGroup
 	for i := 1; i < len(answers); i++ {
 		a := &answers[i]
@@ -179,11 +185,8 @@ func (c *Check) ask(ctx context.Context, subjects []subject) []answer {
 			wg.Done()
 		})
 	}
-	if len(answers) > 0 {
-		answers[0].zone.ask(ctx, &answers[0])
-	}
+	answers[0].zone.ask(ctx, &answers[0])
 	wg.Wait()
-	return answers
 }
 
 // Zones is the state of each zone, in the order of the settings.

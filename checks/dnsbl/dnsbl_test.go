@@ -178,6 +178,7 @@ func TestPrivateClientsAreNotAsked(t *testing.T) {
 func TestNames(t *testing.T) {
 	both := DomainZone{Zone: zoneOf("names.example", 5), Of: []string{"helo", "sender"}}
 	sender := DomainZone{Zone: zoneOf("names.example", 5), Of: []string{"sender"}}
+	helo := DomainZone{Zone: zoneOf("names.example", 5), Of: []string{"helo"}}
 	tests := []struct {
 		name         string
 		helo, sender string
@@ -192,6 +193,8 @@ func TestNames(t *testing.T) {
 				"zone: names.example 127.0.1.2 weight 5 sender spam.test.example", "score: 5 of 5"}},
 		{"a zone for senders only", "spam.test.example", "good.example", sender, policy.Pass, []string{"score: 0 of 5"}},
 		{"a null sender and a literal", "[203.0.113.9]", "", both, policy.Pass, []string{"skipped: nothing that a list could know"}},
+		{"a null sender and a zone for senders only", "spam.test.example", "", sender, policy.Pass, []string{"skipped: nothing that a list could know"}},
+		{"a literal and a zone for HELO only", "[203.0.113.9]", "spam.test.example", helo, policy.Pass, []string{"skipped: nothing that a list could know"}},
 		{"a bare address and a name without dots", "203.0.113.9", "test", both, policy.Pass, []string{"skipped: nothing that a list could know"}},
 		{"bytes of no name", "a b.example", "x\r\n.example", both, policy.Pass, []string{"skipped: nothing that a list could know"}},
 	}
