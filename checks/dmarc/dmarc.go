@@ -3,7 +3,8 @@
 // The author is who From names. The check reads what the checks spf and dkim found, so both have to be set up; a proof by
 // either counts where its domain is the author's, or has the same organizational domain (relaxed alignment). The record with
 // the owner's wish, and the organizational domain, come from the DNS Tree Walk: at most 8 queries a name, no list of
-// public suffixes. Of several authors with different domains each is looked at, 5 at most, and the gravest outcome is told.
+// public suffixes. Of several authors with different domains each is looked at, the first 5 at most, and the gravest outcome is
+// told. An author behind those, or without a domain name, counts as permerror.
 //
 //	[check.dmarc]
 //	trusted_forwarders = []                  # domains whose mail, proved by SPF or DKIM, may fail; ".list.example": and all below
@@ -19,7 +20,8 @@
 //	fail-reject-indirect  tag     the same, but the mail shows signs of a mailing list or a forwarder
 //	forwarded             none    not proved, but a trusted forwarder's domain is
 //	temperror             none    the DNS failed, or spf or dkim did not come to a result: nobody is refused for good by our faults
-//	permerror             tag     From names no author for sure, so whose policy counts can't be told
+//	permerror             tag     From names no author for sure, so whose policy counts can't be told. Of several authors' outcomes
+//	                              fail-quarantine, fail-reject-indirect and fail-reject are graver
 //
 // A list breaks signatures and is no forger, so RFC 9989 section 7.4 forbids to refuse by the owner's wish alone; hence
 // fail-reject-indirect. The signs are easy to forge: who would rather lose some list mail sets it to "reject". Signs are List-Id,
@@ -123,9 +125,9 @@ func (*Check) Follows() []string { return []string{"spf", "dkim"} }
 
 // Run judges the author of the message by the findings of spf and dkim.
 func (c *Check) Run(ctx context.Context, v policy.View) policy.Finding {
-	authors, err := authorDomains(v.Message)
-	if err != nil {
-		return permError(err)
+	authors, unread := authorDomains(v.Message)
+	if len(authors) == 0 {
+		return permError(unread, nil)
 	}
 	e := &evaluation{records: newRecords(c.dns)}
 	e.records.prepare(ctx, authors, claims(v))
@@ -142,29 +144,35 @@ func (c *Check) Run(ctx context.Context, v policy.View) policy.Finding {
 	worst.facts = facts
 	auth := authWord(worst.outcome) // what the message proves does not change with who carried it
 	c.excuse(&worst, e.proofs.passed, v.Message)
+	if unread != nil && gravity(policy.PermError) > gravity(worst.outcome) {
+		return permError(unread, worst.facts)
+	}
+	if unread != nil {
+		worst.note("error", unread.Error())
+	}
 	return finding(worst, auth)
 }
 
-// authorDomains is the domains of the authors in A-labels, each once.
-func authorDomains(m *policy.Message) ([]string, error) {
+// authorDomains is the domains of the authors in A-labels, each once, maxAuthors at most. The error says why an author is not among them: who
+// forges the mail of one must not be let off for naming another.
+func authorDomains(m *policy.Message) (domains []string, unread error) {
 	boxes, err := policy.Authors(m)
 	if err != nil {
 		return nil, err
 	}
-	var domains []string
 	for _, b := range boxes {
 		name, ok := idn.Canonical(b.Domain) // RFC 9989 section 5.3.1: A-labels from here on
-		if !ok {
-			return nil, errors.New("an author's address has no domain name")
-		}
-		if !slices.Contains(domains, name) {
+		switch {
+		case !ok:
+			unread = errors.New("an author's address has no domain name")
+		case slices.Contains(domains, name):
+		case len(domains) == maxAuthors:
+			unread = errors.New("the From field names authors of too many domains")
+		default:
 			domains = append(domains, name)
 		}
 	}
-	if len(domains) > maxAuthors {
-		return nil, errors.New("the From field names authors of too many domains")
-	}
-	return domains, nil
+	return domains, unread
 }
 
 // maxClaims bounds the signatures that claims looks at.
@@ -200,7 +208,8 @@ func claims(v policy.View) []string {
 // gravity orders the outcomes by how much is to be feared: with several authors, one that is proved excuses none that is not, and what
 // may turn out to be a forgery weighs more than a failure that its owner does not mind.
 func gravity(o policy.Outcome) int {
-	order := []policy.Outcome{policy.Pass, policy.NoneFound, failNone, policy.TempError, failQuarantine, failReject}
+	order := []policy.Outcome{policy.Pass, policy.NoneFound, forwarded, failNone, policy.TempError, policy.PermError, failQuarantine, failIndirect,
+		failReject}
 	return slices.Index(order, o)
 }
 

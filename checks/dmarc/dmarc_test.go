@@ -136,6 +136,14 @@ func TestOutcomes(t *testing.T) {
 		{"two authors, one can't be looked up", mail{from: "a@down.example, b@example.com", spf: "none"}, "fail-reject"},
 		{"two authors, one may be harsh", mail{from: "a@down.example, b@watch.example", spf: "none"}, "temperror"},
 		{"authors of six domains", mail{from: "a@a.example,a@b.example,a@c.example,a@d.example,a@e.example,a@example.com", spf: "none"}, "permerror"},
+		{"authors of six domains, one of the first forged", mail{from: "a@example.com,a@a.example,a@b.example,a@c.example,a@d.example,a@e.example", spf: "none"}, "fail-reject"},
+		{"two authors, one without a domain name", mail{from: "a@example.com, x@[192.0.2.1]", spf: "none"}, "fail-reject"},
+		{"two authors, the first without a domain name", mail{from: "x@192.0.2.1, a@example.com", spf: "none"}, "fail-reject"},
+		{"the same, by a list", mail{from: "a@example.com, x@[192.0.2.1]", spf: "none", more: "List-Id: <l>\r\n"}, "fail-reject-indirect"},
+		{"the same, quarantine", mail{from: "a@quarantine.example, x@[192.0.2.1]", spf: "none"}, "fail-quarantine"},
+		{"the same, and nothing asked for", mail{from: "a@watch.example, x@[192.0.2.1]", spf: "none"}, "permerror"},
+		{"the same, proved", mail{from: "a@example.com, x@[192.0.2.1]", spf: "pass example.com"}, "permerror"},
+		{"the same, and it can't be looked up", mail{from: "a@down.example, x@[192.0.2.1]", spf: "none"}, "permerror"},
 
 		{"two From fields", mail{from: "a@evil.example\r\nFrom: b@example.com", spf: "pass evil.example"}, "permerror"},
 		{"a disguised one", mail{from: "a@evil.example\r\nFrom : b@example.com", spf: "pass evil.example"}, "permerror"},
@@ -201,6 +209,7 @@ func TestTrustedForwarders(t *testing.T) {
 		{"quarantine", "s@quarantine.example", "pass list.example", "", "list.example", "forwarded"},
 		{"no harm", "s@watch.example", "pass list.example", "", "list.example", "fail-none"},
 		{"no author for sure", "s@example.com\r\nFrom: a@x.example", "pass list.example", "", "list.example", "permerror"},
+		{"an author without a domain name", "s@example.com, x@[192.0.2.1]", "pass list.example", "", "list.example", "permerror"},
 	} {
 		got := run(world, mail{from: c.from, spf: c.spf, dkim: c.dkim}, c.trusted)
 		if got.Outcome != c.want {
@@ -244,6 +253,14 @@ func TestWhatIsTold(t *testing.T) {
 			"550 5.6.0 The author of this message cannot be told: the From field is malformed, or can be read in more than one way",
 			"[{error the From field is malformed, or can be read in more than one way}]",
 			"[{dmarc permerror  the From field is malformed, or can be read in more than one way []}]"},
+		{"one of two authors can't be judged", mail{from: "s@example.com, x@[192.0.2.1]", spf: "none"},
+			"550 5.7.1 Neither SPF nor DKIM proves that this message is from example.com, whose DMARC policy is reject",
+			"[{author example.com} {record example.com} {policy reject} {error an author's address has no domain name}]",
+			"[{dmarc fail   [{header.from example.com} {policy.dmarc reject}]}]"},
+		{"one of two authors can't be judged, the other is proved", mail{from: "s@example.com, x@[192.0.2.1]", spf: "pass example.com"},
+			"550 5.6.0 The author of this message cannot be told: an author's address has no domain name",
+			"[{author example.com} {record example.com} {policy reject} {aligned spf example.com} {error an author's address has no domain name}]",
+			"[{dmarc permerror  an author's address has no domain name []}]"},
 	} {
 		f := run(world, c.mail)
 		reply := policy.ReplyFor(policy.Reject, f.Status, f.Text)

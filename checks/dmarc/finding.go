@@ -12,11 +12,11 @@ func finding(r result, auth string) policy.Finding {
 		Auth: []policy.AuthResult{a}}
 }
 
-// permError is the finding where the author can't be told.
-func permError(why error) policy.Finding {
+// permError is the finding where the author can't be told. facts are of those who can.
+func permError(why error, facts []policy.Fact) policy.Finding {
 	return policy.Finding{Outcome: policy.PermError, Status: policy.Status{Subject: 6, Detail: 0},
 		Text:  "The author of this message cannot be told: " + why.Error(),
-		Facts: []policy.Fact{{Key: "error", Value: why.Error()}},
+		Facts: append(facts, policy.Fact{Key: "error", Value: why.Error()}),
 		Auth:  []policy.AuthResult{{Method: "dmarc", Result: "permerror", Reason: why.Error()}}}
 }
 
