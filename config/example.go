@@ -76,7 +76,8 @@ domains = ["example.com"]
 #     check.spf.mode = "off"
 
 # Exceptions, in this order; the first whose conditions all hold counts. "allow" skips the named checks (all, if none is
-# named), "deny" refuses. An allow by a name wants a proof, or anyone could claim the name; by default there are none:
+# named), "deny" refuses: one by client alone before the banner, unless an allow above it may hold yet. An allow by a name
+# wants a proof, or anyone could claim the name; by default there are none:
 #
 #     [rule.our-bank]
 #     action = "allow"

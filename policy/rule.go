@@ -8,7 +8,8 @@ import (
 )
 
 // Rule is an exception that an admin wrote: [rule.NAME]. All its conditions must hold; one that is empty holds always. Of
-// the rules of a policy, in their order, the first that holds counts.
+// the rules of a policy, in their order, the first that holds counts; so a deny by client waits for RCPT where an allow above it may hold
+// by then.
 type Rule struct {
 	Name         string
 	Allow        bool           // skip checks; else refuse
@@ -41,28 +42,43 @@ type Case struct {
 	Helo       string
 	Sender     Mailbox
 	NullPath   bool
-	HasSender  bool // MAIL was given
-	Recipient  Mailbox
-	FromDomain string // "" before the message
+	HasSender  bool    // MAIL was given
+	Recipient  Mailbox // the zero Mailbox before RCPT
+	FromDomain string  // "" before the message
 	Findings   []Finding
 }
 
-// rule is the first rule that holds; nil where none does.
+// rule is the first rule that holds; nil where none does, and before RCPT where that is a deny below an allow that may hold yet.
 func (p *Policy) rule(c *Case) *Rule {
+	open := false
 	for i := range p.Rules {
-		if p.Rules[i].holds(c) {
-			return &p.Rules[i]
+		r := &p.Rules[i]
+		if r.holds(c) {
+			if open && !r.Allow {
+				return nil
+			}
+			return r
 		}
+		open = open || r.Allow && c.Recipient == (Mailbox{}) && r.mayHold(c)
 	}
 	return nil
 }
 
+// mayHold says whether the rule may hold at RCPT, by what is known before the first command.
+func (r *Rule) mayHold(c *Case) bool {
+	atData := len(r.FromDomain) > 0 || slices.Equal(r.Proof, []Proof{ProofDKIM})
+	return !atData && r.isFor(c)
+}
+
+// isFor says whether the rule has not expired, and is for the client.
+func (r *Rule) isFor(c *Case) bool {
+	return (r.Expires.IsZero() || c.Time.Before(r.Expires)) &&
+		(len(r.Client) == 0 || slices.ContainsFunc(r.Client, func(n netip.Prefix) bool { return n.Contains(c.Client) }))
+}
+
 // holds says whether all conditions hold. What is not known yet fulfils no condition.
 func (r *Rule) holds(c *Case) bool {
-	if !r.Expires.IsZero() && !c.Time.Before(r.Expires) {
-		return false
-	}
-	return (len(r.Client) == 0 || slices.ContainsFunc(r.Client, func(n netip.Prefix) bool { return n.Contains(c.Client) })) &&
+	return r.isFor(c) &&
 		(len(r.Helo) == 0 || matchDomain(r.Helo, strings.ToLower(c.Helo))) &&
 		(len(r.Sender) == 0 || c.HasSender && slices.Contains(r.Sender, senderKey(c))) &&
 		(len(r.SenderDomain) == 0 || matchDomain(r.SenderDomain, c.Sender.Domain)) &&

@@ -34,7 +34,7 @@ func (p *Policy) Begin(ctx context.Context, v View) *Run {
 }
 
 // Connect judges what is known before the banner: the findings of the checks that answer at once, which are those with Slot.Early and
-// those named here, and the deny rules that need no more than the client. It waits for no other checks.
+// those named here, and the deny rules that need no more than the client, below no allow that may hold yet. It waits for no other checks.
 func (r *Run) Connect(early []string) Decision {
 	var fs []Finding
 	for _, t := range r.tasks {
