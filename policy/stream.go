@@ -13,9 +13,16 @@ import (
 
 // stream is the content of a transaction while it comes in, and the checks that look at it meanwhile.
 type stream struct {
-	head    []byte           // ours: a check that overran may still read it when the message is gone
-	readers []*io.PipeWriter // of the checks that read the content
-	tasks   []*task          // all that were started with the header
+	head    []byte   // ours: a check that overran may still read it when the message is gone
+	readers []reader // the checks that read the content
+	tasks   []*task  // all that were started with the header
+	budget  time.Duration
+}
+
+// reader is a check that reads the content.
+type reader struct {
+	*io.PipeWriter
+	stalled *time.Timer // gives the check up; runs while it is written to
 }
 
 var errAborted = errors.New("the content did not come whole")
@@ -28,7 +35,7 @@ func (r *Run) Content(head *Message) io.Writer {
 		return nil
 	}
 	r.void(func(s Stage) bool { return s == StageRcpt })
-	r.stream = &stream{head: bytes.Clone(head.Head)}
+	r.stream = &stream{head: bytes.Clone(head.Head), budget: r.policy.budget()}
 	v := r.view
 	v.Recipient, v.Message, v.Time = Mailbox{}, r.stream.message(head), time.Now()
 	r.stream.start(r, v)
@@ -46,7 +53,8 @@ func (st *stream) message(m *Message) *Message {
 	return &Message{Head: st.head, Size: m.Size, FromDomain: m.FromDomain}
 }
 
-// start starts the checks. The budget of each begins with the end of the content.
+// start starts the checks. The budget of each begins with the end of the content; before that it bounds how long one may leave unread what is
+// written.
 func (st *stream) start(r *Run, v View) {
 	for i := range r.policy.Slots {
 		s := &r.policy.Slots[i]
@@ -61,7 +69,12 @@ func (st *stream) start(r *Run, v View) {
 		t.cancel = cancel
 		if reads(t.slot) {
 			rd, wr := io.Pipe()
-			st.readers = append(st.readers, wr)
+			stalled := time.AfterFunc(st.budget, func() {
+				t.giveUp()
+				rd.Close()
+			})
+			stalled.Stop()
+			st.readers = append(st.readers, reader{wr, stalled})
 			workers.Go(func() {
 				defer cancel()
 				defer rd.Close() // what is still written goes nowhere
@@ -78,10 +91,12 @@ func (st *stream) start(r *Run, v View) {
 	}
 }
 
-// Write gives content to every check that still reads.
+// Write gives content to every check that still reads. One that does not read it within its budget is given up.
 func (st *stream) Write(p []byte) (int, error) {
-	for _, w := range st.readers {
-		w.Write(p)
+	for _, rd := range st.readers {
+		rd.stalled.Reset(st.budget)
+		rd.Write(p)
+		rd.stalled.Stop()
 	}
 	return len(p), nil
 }
@@ -93,8 +108,8 @@ func (r *Run) endContent(err error) {
 		return
 	}
 	r.stream = nil
-	for _, w := range st.readers {
-		w.CloseWithError(err) // nil is io.EOF
+	for _, rd := range st.readers {
+		rd.CloseWithError(err) // nil is io.EOF
 	}
 	for _, t := range st.tasks {
 		if err != nil {
@@ -104,9 +119,6 @@ func (r *Run) endContent(err error) {
 		if t.isDone() {
 			continue
 		}
-		t.timer = time.AfterFunc(r.policy.budget(), func() {
-			t.settle(t.fault("did not finish in time"))
-			t.cancel()
-		})
+		t.timer = time.AfterFunc(st.budget, t.giveUp)
 	}
 }

@@ -116,6 +116,35 @@ func TestContentBudget(t *testing.T) {
 	})
 }
 
+// TestReaderThatStops: a check that stops reading without an end of its own holds the content up no longer than its budget, and the others get
+// all of it.
+func TestReaderThatStops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stopped := scriptedReader{scripted{"stopped", func(ctx context.Context, v View) Outcome {
+			io.ReadFull(v.Content, make([]byte, 4))
+			<-ctx.Done()
+			return Fail
+		}}}
+		reader := scriptedReader{scripted{"reader", func(_ context.Context, v View) Outcome {
+			if b, err := io.ReadAll(v.Content); err != nil || string(b) != "H: x\r\n\r\nbody\r\n" {
+				return Fail
+			}
+			return Pass
+		}}}
+		r := contentRun(stopped, reader)
+		defer r.Close()
+		head := []byte("H: x\r\n")
+		w := r.Content(&Message{Head: head})
+		began := time.Now()
+		io.WriteString(w, "H: x\r\n\r\n")
+		io.WriteString(w, "body\r\n")
+		d := r.Data(&Message{Head: head, Size: 14}, Mailbox{})
+		if took := time.Since(began); took != time.Second || outcomes(d)["stopped"] != TempError || outcomes(d)["reader"] != Pass {
+			t.Errorf("%v after %v", outcomes(d), took)
+		}
+	})
+}
+
 // TestContentAborted: a reset ends the checks of a content that did not come whole, and the next one is judged by its own.
 func TestContentAborted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

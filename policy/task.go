@@ -73,6 +73,12 @@ func (t *task) settle(f Finding) {
 	})
 }
 
+// giveUp ends the check: its time is up.
+func (t *task) giveUp() {
+	t.settle(t.fault("did not finish in time"))
+	t.cancel()
+}
+
 // fault is the finding of a check that failed by our own fault.
 func (t *task) fault(why string) Finding {
 	return Finding{Check: t.slot.Check.Name(), Stage: t.stage, Outcome: TempError, Status: Status{3, 0},
