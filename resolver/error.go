@@ -16,6 +16,12 @@ func notFound(name, text string) *net.DNSError {
 	return &net.DNSError{Err: text, Name: shown(name), IsNotFound: true}
 }
 
+// IsNotFound says whether the name of a look-up, or what was asked of it, is not there. Any other error may be gone later.
+func IsNotFound(err error) bool {
+	e, ok := errors.AsType[*net.DNSError](err)
+	return ok && e.IsNotFound
+}
+
 // temporary is the error of everything that may be different later.
 func temporary(name, server, text string) *net.DNSError {
 	return &net.DNSError{Err: text, Name: shown(name), Server: server, IsTemporary: true}

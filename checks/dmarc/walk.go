@@ -2,13 +2,12 @@ package dmarc
 
 import (
 	"context"
-	"errors"
-	"net"
 	"slices"
 	"strings"
 	"sync"
 
 	"gatepost/internal/workers"
+	"gatepost/resolver"
 )
 
 // records finds the DMARC records of names, and asks for each name once in its life, which is that of one message.
@@ -103,7 +102,7 @@ func (r *records) texts(ctx context.Context, name string) ([]string, error) {
 		return nil, nil
 	}
 	txts, err := r.dns.TXT(ctx, name)
-	if e, ok := errors.AsType[*net.DNSError](err); ok && e.IsNotFound {
+	if resolver.IsNotFound(err) {
 		return nil, nil
 	}
 	return txts, err

@@ -40,8 +40,6 @@ package helo
 
 import (
 	"context"
-	"errors"
-	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -180,12 +178,12 @@ func (c *Check) resolves(ctx context.Context, name string, client netip.Addr) (p
 	if err == nil && len(addrs) > 0 {
 		return policy.Pass, nil
 	}
-	if err != nil && !isNotFound(err) {
+	if err != nil && !resolver.IsNotFound(err) {
 		return policy.TempError, err
 	}
 	hosts, err := c.resolver.MX(ctx, name) // RFC 5321 section 2.3.5: names that resolve to MX or address records
 	switch {
-	case err != nil && !isNotFound(err):
+	case err != nil && !resolver.IsNotFound(err):
 		return policy.TempError, err
 	case err == nil && len(hosts) > 0:
 		return policy.Pass, nil
@@ -216,10 +214,4 @@ func text(o policy.Outcome) string {
 		return "The name that your server greets by cannot be looked up, please try again later"
 	}
 	return ""
-}
-
-// isNotFound says whether the name, or what was asked of it, is not there; any other error may be gone later.
-func isNotFound(err error) bool {
-	e, ok := errors.AsType[*net.DNSError](err)
-	return ok && e.IsNotFound
 }

@@ -18,7 +18,6 @@ package rdns
 
 import (
 	"context"
-	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -70,7 +69,7 @@ func (c *Check) Run(ctx context.Context, v policy.View) policy.Finding {
 		switch {
 		case slices.Contains(addrs, v.Client):
 			return finding(v.Client, policy.Pass, name, names, false)
-		case err != nil && !notFound(err): // the name that failed may be the one that would do
+		case err != nil && !resolver.IsNotFound(err): // the name that failed may be the one that would do
 			outcome = policy.TempError
 		case len(addrs) > 0:
 			dangling = false
@@ -82,7 +81,7 @@ func (c *Check) Run(ctx context.Context, v policy.View) policy.Finding {
 // names are the names of an address, as far as they are looked at. What is no host name (RFC 1123 section 2.1) does not count.
 func (c *Check) names(ctx context.Context, client netip.Addr) ([]string, error) {
 	names, err := c.dns.PTR(ctx, client)
-	if err != nil && !notFound(err) {
+	if err != nil && !resolver.IsNotFound(err) {
 		return nil, err
 	}
 	names = slices.DeleteFunc(slices.Clone(names), func(n string) bool { return !isHost(n) })
@@ -119,12 +118,6 @@ func text(client netip.Addr, o policy.Outcome) string {
 		return a + " has no reverse DNS name"
 	}
 	return "The reverse DNS of " + a + " could not be looked up, please try again later"
-}
-
-// notFound says whether an error of the resolver means that there is no such record.
-func notFound(err error) bool {
-	e, ok := err.(*net.DNSError)
-	return ok && e.IsNotFound
 }
 
 // isHost says whether a name is made of letters, digits, hyphens and underscores, in labels.

@@ -22,9 +22,7 @@ package senderdomain
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"strings"
 
@@ -91,14 +89,14 @@ func (c *Check) lookUp(ctx context.Context, domain string) policy.Finding {
 	if err == nil && len(hosts) > 0 {
 		return byMX(domain, hosts)
 	}
-	if err != nil && !isNotFound(err) {
+	if err != nil && !resolver.IsNotFound(err) {
 		return temporary(domain, err)
 	}
 	addrs, err := c.resolver.Addrs(ctx, domain, resolver.Both) // RFC 5321 section 5.1: the implicit MX
 	if err == nil && len(addrs) > 0 {
 		return passed(domain, "address", addrs)
 	}
-	if err != nil && !isNotFound(err) {
+	if err != nil && !resolver.IsNotFound(err) {
 		return temporary(domain, err)
 	}
 	exists, err := c.resolver.Exists(ctx, domain)
@@ -154,10 +152,4 @@ func shown(domain string) string {
 		}
 	}
 	return domain
-}
-
-// isNotFound says whether the name, or what was asked of it, is not there; any other error may be gone later.
-func isNotFound(err error) bool {
-	e, ok := errors.AsType[*net.DNSError](err)
-	return ok && e.IsNotFound
 }
