@@ -27,7 +27,7 @@
 //	foreign-literal  an address literal that is not the client's address
 //	no-dots          a name without a domain
 //	unresolvable     a name without addresses and MX records
-//	temperror        the name could not be looked up
+//	temperror        the name could not be looked up, or not within 6 seconds
 //	pass
 //
 // A stranger is a client that is neither on the loopback nor in a private network, and not one of our own addresses. Refusals are 550 5.7.1;
@@ -43,6 +43,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"gatepost/policy"
 	"gatepost/resolver"
@@ -93,6 +94,9 @@ func Kind() policy.Kind {
 		Settings: func() any { return &Settings{} },
 	}
 }
+
+// budget is how long all look-ups together may take for one finding (REPLIES: DNS, one check).
+const budget = 6 * time.Second
 
 // Check is the check.
 type Check struct {
@@ -171,6 +175,8 @@ func (c *Check) isStranger(client netip.Addr) bool {
 
 // resolves says whether a name has addresses or MX records. One of the client's own family is there mostly, and is enough.
 func (c *Check) resolves(ctx context.Context, name string, client netip.Addr) (policy.Outcome, error) {
+	ctx, cancel := context.WithTimeout(ctx, budget)
+	defer cancel()
 	if addrs, err := c.resolver.Addrs(ctx, name, resolver.FamilyOf(client)); err == nil && len(addrs) > 0 {
 		return policy.Pass, nil
 	}

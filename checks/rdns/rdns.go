@@ -1,6 +1,6 @@
 // Package rdns is the check of the client's reverse DNS: whether its address has a name that leads back to it.
 //
-// The names of the client's address are looked up (PTR), and the addresses of the first five of them. A name that has the
+// The names of the client's address are looked up (PTR), and the addresses of the first five of them, side by side. A name that has the
 // client's address among its own is confirmed: whoever runs the network and whoever runs the name agree. A mail server has
 // such a name; most bots on home lines have one too, so a pass proves little, but its absence tells something.
 //
@@ -8,8 +8,9 @@
 //	on = { pass = "none", fail = "none", none = "none", temperror = "none" } # the default
 //
 // It has no settings of its own. Outcomes: pass (a name is confirmed); fail (there are names, and none is confirmed); none (the
-// address has no name); temperror (the DNS gave no answer). All lead to no action by default: the result is recorded, stands in
-// Received and Authentication-Results, and serves others, such as `only_if` of the greylist. A refusal says 550 5.7.25.
+// address has no name); temperror (the DNS gave no answer within 6 seconds in all). All lead to no action by default: the result is
+// recorded, stands in Received and Authentication-Results, and serves others, such as `only_if` of the greylist. A refusal says 550
+// 5.7.25.
 //
 // Evidence: "name", the confirmed one; "names", those that were found, in order.
 //
@@ -21,7 +22,9 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
+	"gatepost/internal/workers"
 	"gatepost/policy"
 	"gatepost/resolver"
 )
@@ -54,8 +57,13 @@ func (*Check) Stage() policy.Stage { return policy.StageConnect }
 // maxNames is how many names of an address are looked at: whoever has its reverse zone may list any number.
 const maxNames = 5
 
+// budget is how long all look-ups together may take for one finding (REPLIES: DNS, one check).
+const budget = 6 * time.Second
+
 // Run looks for a name of the client that leads back to it.
 func (c *Check) Run(ctx context.Context, v policy.View) policy.Finding {
+	ctx, cancel := context.WithTimeout(ctx, budget)
+	defer cancel()
 	names, err := c.names(ctx, v.Client)
 	if err != nil {
 		return finding(v.Client, policy.TempError, "", nil, false)
@@ -63,19 +71,39 @@ func (c *Check) Run(ctx context.Context, v policy.View) policy.Finding {
 	if len(names) == 0 {
 		return finding(v.Client, policy.NoneFound, "", nil, false)
 	}
+	answers := make([]<-chan answer, len(names))
+	for i, name := range names {
+		answers[i] = c.ask(ctx, name, resolver.FamilyOf(v.Client))
+	}
 	outcome, dangling := policy.Fail, true
-	for _, name := range names {
-		addrs, err := c.dns.Addrs(ctx, name, resolver.FamilyOf(v.Client))
+	for i, name := range names {
+		a := <-answers[i]
 		switch {
-		case slices.Contains(addrs, v.Client):
+		case slices.Contains(a.addrs, v.Client):
 			return finding(v.Client, policy.Pass, name, names, false)
-		case err != nil && !resolver.IsNotFound(err): // the name that failed may be the one that would do
+		case a.err != nil && !resolver.IsNotFound(a.err): // the name that failed may be the one that would do
 			outcome = policy.TempError
-		case len(addrs) > 0:
+		case len(a.addrs) > 0:
 			dangling = false
 		}
 	}
 	return finding(v.Client, outcome, "", names, dangling)
+}
+
+// answer is the addresses of a name.
+type answer struct {
+	addrs []netip.Addr
+	err   error
+}
+
+// ask begins to look up the addresses of a name: one that is slow must not keep the others from us.
+func (c *Check) ask(ctx context.Context, name string, f resolver.Family) <-chan answer {
+	got := make(chan answer, 1)
+	workers.Go(func() {
+		addrs, err := c.dns.Addrs(ctx, name, f)
+		got <- answer{addrs, err}
+	})
+	return got
 }
 
 // names are the names of an address, as far as they are looked at. What is no host name (RFC 1123 section 2.1) does not count.

@@ -13,7 +13,7 @@
 //	nonexistent  reject  550 5.1.8: there is no such domain
 //	no-mail      none    550 5.1.8: the domain exists and has neither MX records nor addresses
 //	literal      none    550 5.1.8: an address in brackets stands for the domain
-//	temperror    none    451 4.1.8: the look-up failed
+//	temperror    none    451 4.1.8: the look-up failed, or took more than 6 seconds
 //
 // Evidence: "domain"; "mx", up to five hosts; "address", up to five; "error".
 //
@@ -25,6 +25,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"time"
 
 	"gatepost/policy"
 	"gatepost/resolver"
@@ -37,6 +38,9 @@ const (
 	NoMail      policy.Outcome = "no-mail"
 	Literal     policy.Outcome = "literal"
 )
+
+// budget is how long all look-ups together may take for one finding (REPLIES: DNS, one check).
+const budget = 6 * time.Second
 
 // maxShown is how many hosts or addresses are kept as evidence.
 const maxShown = 5
@@ -85,6 +89,8 @@ func (c *Check) Run(ctx context.Context, v policy.View) policy.Finding {
 
 // lookUp goes from MX records over addresses to the bare name, as a server that sends an answer would.
 func (c *Check) lookUp(ctx context.Context, domain string) policy.Finding {
+	ctx, cancel := context.WithTimeout(ctx, budget)
+	defer cancel()
 	hosts, err := c.resolver.MX(ctx, domain)
 	if err == nil && len(hosts) > 0 {
 		return byMX(domain, hosts)

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -129,6 +130,40 @@ func TestEachLookUpMayFail(t *testing.T) {
 			t.Errorf("%s: got %s, want %s", tt.name, f.Outcome, tt.want)
 		}
 	}
+}
+
+// slowDNS knows no name, and takes 3 s to say so.
+type slowDNS struct{}
+
+func (slowDNS) answer(ctx context.Context) error {
+	select {
+	case <-time.After(3 * time.Second):
+		return &net.DNSError{IsNotFound: true}
+	case <-ctx.Done():
+		return &net.DNSError{IsTimeout: true, IsTemporary: true}
+	}
+}
+
+func (d slowDNS) MX(ctx context.Context, _ string) ([]resolver.MX, error) { return nil, d.answer(ctx) }
+func (d slowDNS) Addrs(ctx context.Context, _ string, _ resolver.Family) ([]netip.Addr, error) {
+	return nil, d.answer(ctx)
+}
+func (d slowDNS) Exists(ctx context.Context, _ string) (bool, error) {
+	if err := d.answer(ctx); !resolver.IsNotFound(err) {
+		return false, err
+	}
+	return false, nil
+}
+
+// TestSlowDNS: all look-ups together end in time, and what they did not come to is not held against the sender.
+func TestSlowDNS(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		f := New(slowDNS{}).Run(t.Context(), policy.View{Sender: policy.Mailbox{Local: "a", Domain: "x.example"}})
+		if took := time.Since(began); f.Outcome != policy.TempError || took != budget {
+			t.Errorf("%s after %v", f.Outcome, took)
+		}
+	})
 }
 
 // TestEvidenceIsBounded is a domain with a hundred MX records.
