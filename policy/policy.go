@@ -6,7 +6,6 @@ package policy
 import (
 	"context"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 )
@@ -88,11 +87,8 @@ func (d Decision) Mode() Mode {
 
 // Judge folds the findings of a case, in the order of the policy's slots, into the decision for its recipient: the strongest action
 // wins, and of equals the first. A rule that holds comes before them all. It is pure.
-func (p *Policy) Judge(c Case) Decision { return p.judge(c, nil) }
-
-// judge is Judge with room for the steps.
-func (p *Policy) judge(c Case, room []Step) Decision {
-	d := Decision{Steps: slices.Grow(room, len(c.Findings))}
+func (p *Policy) Judge(c Case) Decision {
+	d := Decision{Steps: make([]Step, 0, len(c.Findings))}
 	rule, scope := p.rule(&c), p.scope(c.Recipient)
 	if rule != nil {
 		d.Rule = rule.Name

@@ -72,11 +72,11 @@ func (r *Run) Rcpt(rcpt Mailbox) Decision {
 	r.drop(StageRcpt)
 	r.view.Recipient = rcpt
 	r.start(StageRcpt, not(lastResort))
-	d := r.judge(StageRcpt, nil)
+	d := r.judge(StageRcpt)
 	if d.Done >= Defer || !r.start(StageRcpt, func(s *Slot) bool { return lastResort(s) && r.wanted(s, d) }) {
 		return d
 	}
-	return r.judge(StageRcpt, d.Steps[:0])
+	return r.judge(StageRcpt)
 }
 
 // wanted says whether a check has something to say of the recipient at hand: it is not off for it, and no rule spares it.
@@ -114,7 +114,7 @@ func (r *Run) Data(m *Message, rcpt Mailbox) Decision {
 	r.endContent(nil)
 	r.start(StageData, whole)
 	r.view.Recipient = rcpt
-	return r.judge(StageData, nil)
+	return r.judge(StageData)
 }
 
 // Settled says that Data would find now what it will find when the content has come whole: all that look at it are done, and none wants its size.
@@ -141,7 +141,7 @@ func (r *Run) For(rcpt Mailbox) Decision {
 		return Decision{}
 	}
 	r.view.Recipient = rcpt
-	return r.judge(StageData, nil)
+	return r.judge(StageData)
 }
 
 // Reset ends the transaction: what was found from MAIL on is void.
@@ -178,8 +178,8 @@ func (r *Run) Close() {
 	}
 }
 
-// judge awaits the findings up to a stage and judges them. room is for the steps.
-func (r *Run) judge(upTo Stage, room []Step) Decision {
+// judge awaits the findings up to a stage and judges them.
+func (r *Run) judge(upTo Stage) Decision {
 	c := r.facts()
 	c.Findings = make([]Finding, 0, len(r.tasks))
 	for _, t := range r.tasks {
