@@ -16,7 +16,8 @@ type Check interface {
 	Run(ctx context.Context, v View) Finding
 }
 
-// Follower is a Check that reads the findings of others: it runs after them, in the same stage or later.
+// Follower is a Check that reads the findings of others, of its stage or an earlier one. It starts beside those of its stage, and waits for
+// a finding where it calls View.Finding.
 type Follower interface {
 	Check
 	Follows() []string // names of checks; one that is not set up is passed over
@@ -96,7 +97,7 @@ type View struct {
 	findings func(check string) (Finding, bool)
 }
 
-// Finding is the finding of a check that a Follower follows; false where that check did not run.
+// Finding is the finding of a check that a Follower follows, once it is there; false where that check did not run.
 func (v View) Finding(check string) (Finding, bool) {
 	if v.findings == nil {
 		return Finding{}, false

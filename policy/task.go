@@ -37,7 +37,7 @@ func (t *task) wait() Finding {
 	return t.finding
 }
 
-// run runs the check once those it follows are done.
+// run runs the check. What those it follows find, it waits for where it asks for it.
 func (t *task) run(ctx context.Context, v View, all []*task) {
 	defer func() {
 		if p := recover(); p != nil {

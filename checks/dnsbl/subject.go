@@ -24,7 +24,7 @@ func client(v policy.View) []subject {
 	return []subject{{"client", a.String(), reverse(a)}}
 }
 
-// names are the domains of HELO and of the reverse-path; a domain that is both is asked about once.
+// names are the domains of HELO and of the reverse-path; a domain that is both is there twice.
 func names(v policy.View) []subject {
 	var all []subject
 	if d := domain(v.Helo); d != "" {
