@@ -76,7 +76,7 @@ func appendToken(b []byte, s string) []byte {
 // maxValue bounds a value from outside, in octets.
 const maxValue = 256
 
-// appendValue adds a value: as it is where it is made of token characters, "@", "/" and ":"... else as a quoted-string
+// appendValue adds a value: as it is where it is made of token characters and "@", else as a quoted-string
 // (RFC 8601 section 2.2: value, or a domain, or an address). Control bytes become "?".
 func appendValue(b []byte, s string) []byte {
 	s = s[:min(len(s), maxValue)]

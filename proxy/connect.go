@@ -8,6 +8,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/pires/go-proxyproto"
@@ -82,8 +83,8 @@ func (s *session) begin(early bool) {
 // talksFirst holds the banner for a moment and says whether the client speaks before it, as only bots do (RFC 5321
 // section 3.1: the client waits for the greeting).
 func (s *session) talksFirst() bool {
-	if s.set.Pregreet <= 0 || s.r.Buffered() > 0 {
-		return s.r.Buffered() > 0
+	if s.set.Pregreet <= 0 {
+		return false
 	}
 	s.conn.SetReadDeadline(time.Now().Add(s.set.Pregreet))
 	got, _ := s.r.More()
@@ -245,10 +246,5 @@ func (s *session) xclient(arg []byte) {
 }
 
 func contains(nets []netip.Prefix, a netip.Addr) bool {
-	for _, n := range nets {
-		if n.Contains(a) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(nets, func(n netip.Prefix) bool { return n.Contains(a) })
 }

@@ -36,9 +36,6 @@ func (s *session) endTransaction(end policy.End, note string) {
 		}
 		rec.Recipients[i] = t.rcpts[i].rec
 	}
-	if t.params.UTF8 {
-		rec.Proto = "UTF8SMTP" + strings.TrimPrefix(rec.Proto, "ESMTP") // RFC 6531 section 3.7.3
-	}
 	if sp := t.spool; sp != nil {
 		rec.Size = sp.size
 		m := &policy.Message{Head: sp.head()}
@@ -80,17 +77,21 @@ func (s *session) write(rec *policy.Record) {
 	s.srv.record(rec)
 }
 
-// proto is the word for the protocol in Received (RFC 3848).
+// proto is the word for the protocol in Received (RFC 3848; RFC 6531 section 3.7.3).
 func (s *session) proto() string {
+	word := "ESMTP"
 	switch {
 	case s.helo == "":
 		return ""
 	case !s.esmtp:
 		return "SMTP"
-	case s.tls != "":
-		return "ESMTPS"
+	case s.tx != nil && s.tx.params.UTF8:
+		word = "UTF8SMTP"
 	}
-	return "ESMTP"
+	if s.tls != "" {
+		word += "S"
+	}
+	return word
 }
 
 // author is the domain of the message's author, for rules; "" where there is not exactly one.

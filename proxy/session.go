@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime/debug"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -353,12 +354,9 @@ func newRef() string {
 
 // fault notes a fault of form for the record, once.
 func (s *session) fault(word string) {
-	for _, f := range s.faults {
-		if f == word {
-			return
-		}
+	if !slices.Contains(s.faults, word) {
+		s.faults = append(s.faults, word)
 	}
-	s.faults = append(s.faults, word)
 }
 
 // backendClient is what a backend is told of the client.

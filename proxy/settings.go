@@ -42,7 +42,7 @@ type Limits struct {
 	SpoolMemory    int64         // octets of one message in memory, before it goes on to the backend or to a file; less while half of Memory is in use; default 1 MiB
 	SpoolDir       string        // where such files are made; default os.TempDir()
 	Errors         int           // in a session; default 20
-	IdleCommands   int           // commands in a row that bring no mail on; default 100
+	IdleCommands   int           // commands that bring no mail on, since the last one that was delivered; default 100
 	CommandTimeout time.Duration // wait for a command; default 5 min
 	BlockTimeout   time.Duration // wait for more content; default 3 min
 	DataTimeout    time.Duration // for the content as a whole; default 30 min

@@ -221,7 +221,7 @@ func (s *session) appendReceived(b []byte) []byte {
 	b = append(b, "])\r\n\tby "...)
 	b = append(b, s.set.Hostname...)
 	b = append(b, " (gatepost) with "...)
-	b = append(b, s.receivedProto()...)
+	b = append(b, s.proto()...)
 	b = append(b, " id "...)
 	b = append(b, s.ref()...)
 	if s.tls != "" {
@@ -246,14 +246,6 @@ func appendFor(b []byte, t *transaction) []byte {
 		}
 	}
 	return b
-}
-
-func (s *session) receivedProto() string {
-	p := s.proto()
-	if s.tx.params.UTF8 {
-		return "UTF8SMTP" + strings.TrimPrefix(p, "ESMTP") // RFC 6531 section 3.7.3
-	}
-	return p
 }
 
 // plainName is a name as it may stand in a header: letters, digits and what belongs to names and address literals; else "unknown".

@@ -37,7 +37,7 @@ func (g source) stream() stream {
 	for range 1 + g.IntN(3) {
 		g.transaction(&b)
 	}
-	s := stream{bytes: []byte(b.String()), waits: !g.once(6), aborts: g.once(5)}
+	s := stream{bytes: []byte(b.String()), waits: !g.once(6), aborts: g.once(4)}
 	if g.once(3) {
 		for range 1 + g.IntN(3) {
 			s.bytes = g.damage(s.bytes)

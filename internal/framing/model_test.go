@@ -122,10 +122,11 @@ func (m *model) line(line string) {
 	}
 }
 
-// noCommand is a line that is none. Behind a refused DATA it is taken for content, and ends the session.
+// noCommand is a line that is none. Behind a refused DATA it is taken for content, and ends the session; in a transaction one with bare line ends
+// does, since it may have been meant as DATA or BDAT.
 func (m *model) noCommand(bare bool) {
 	switch {
-	case m.warned && bare:
+	case bare && (m.warned || m.tx):
 		m.hangUp("500")
 	case m.warned:
 		m.hangUp("554")

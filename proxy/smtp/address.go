@@ -196,7 +196,7 @@ func isLabel(b []byte) bool {
 	if len(b) == 0 || b[0] == '-' || b[len(b)-1] == '-' {
 		return false
 	}
-	return len(b) <= maxLabel || !isASCII(string(b))
+	return len(b) <= maxLabel || !isASCII(b)
 }
 
 func isLabelByte(c byte) bool { return isAlnum(c) || c == '-' || c == '_' || c >= utf8.RuneSelf }

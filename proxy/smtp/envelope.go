@@ -140,16 +140,7 @@ func cutPath(arg []byte, keyword string, syntax, address error) (path, []byte, e
 	if len(rest) > 0 && len(rest) == len(arg[n:]) {
 		return path{}, nil, syntax
 	}
-	return path{a, hasEightBit(arg[:n])}, rest, nil
-}
-
-func hasEightBit(b []byte) bool {
-	for _, c := range b {
-		if c > 0x7f {
-			return true
-		}
-	}
-	return false
+	return path{a, !isASCII(arg[:n])}, rest, nil
 }
 
 // AppendMail adds "MAIL FROM:<...> params CR LF" to dst with the parameters that the server's caps allow, in the form a

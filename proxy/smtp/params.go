@@ -165,7 +165,7 @@ func (p *RcptParams) setORcpt(next param, utf8 bool) bool {
 		return false
 	}
 	kind, addr, found := bytes.Cut(next.value, []byte{';'})
-	if !found || len(kind) == 0 || len(addr) == 0 || hasEightBit(kind) {
+	if !found || len(kind) == 0 || len(addr) == 0 || !isASCII(kind) {
 		return false
 	}
 	for _, c := range kind {

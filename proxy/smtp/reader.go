@@ -15,7 +15,7 @@ var (
 )
 
 // The sizes of a Reader's buffer, in octets. An idle session holds the small one; the middle one takes the longest command
-// line (12,288 octets), so that a stranger's long line doesn't cost as much as content.
+// line, so that a stranger's long line doesn't cost as much as content.
 const (
 	smallBuffer = 1 << 10
 	lineBuffer  = 16 << 10

@@ -64,7 +64,7 @@ func isAlnum(c byte) bool { return isDigit(c) || upper(c) >= 'A' && upper(c) <= 
 func isBlank(c byte) bool { return c == ' ' || c == '\t' }
 
 // isASCII says whether no byte of s is over 127.
-func isASCII(s string) bool {
+func isASCII[T string | []byte](s T) bool {
 	for i := range len(s) {
 		if s[i] >= utf8.RuneSelf {
 			return false
