@@ -46,9 +46,6 @@ type command struct {
 // Caps is what this server told in its last EHLO on this connection.
 func (c *Conn) Caps() smtp.Caps { return c.link.caps }
 
-// Address is the address of settings that this connection goes to.
-func (c *Conn) Address() string { return c.link.address }
-
 // TLS says whether the connection is encrypted, and that the certificate was verified.
 func (c *Conn) TLS() (on, verified bool) { return c.link.secured, c.link.verified }
 

@@ -32,8 +32,8 @@ func TestNextAddressIsTried(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%q: %v", first, err)
 			}
-			if c.Address() != "two:25" {
-				t.Errorf("%q: went to %s", first, c.Address())
+			if c.link.address != "two:25" {
+				t.Errorf("%q: went to %s", first, c.link.address)
 			}
 			c.Quit()
 			if h := b.Health(); h[0].Up || h[0].Err == nil || !h[1].Up || h[1].Err != nil {

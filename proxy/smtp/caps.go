@@ -15,7 +15,6 @@ type Caps struct {
 	RequireTLS bool  // RFC 8689
 	HasSize    bool  // SIZE, RFC 1870
 	Size       int64 // its limit in octets; 0 where none is given
-	RcptMax    int   // LIMITS RCPTMAX of RFC 9422; 0 where none is given
 	XClient    XClientAttrs
 }
 
@@ -76,8 +75,6 @@ func (c *Caps) add(keyword string, params []string) {
 		c.RequireTLS = true
 	case "SIZE":
 		c.addSize(params)
-	case "LIMITS":
-		c.addLimits(params)
 	case "XCLIENT":
 		c.addXClient(params)
 	}
@@ -91,16 +88,6 @@ func (c *Caps) addSize(params []string) {
 	}
 	if n, ok := parseDigits([]byte(params[0]), 20); ok {
 		c.HasSize, c.Size = true, n
-	}
-}
-
-func (c *Caps) addLimits(params []string) {
-	for _, p := range params {
-		name, value, _ := strings.Cut(p, "=")
-		n, ok := parseDigits([]byte(value), 6) // RFC 9422 section 4: at most six digits
-		if ok && strings.EqualFold(name, "RCPTMAX") {
-			c.RcptMax = int(n)
-		}
 	}
 }
 
