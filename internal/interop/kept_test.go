@@ -43,3 +43,28 @@ func TestRefusedInARow(t *testing.T) {
 		})
 	}
 }
+
+// Postfix takes XCLIENT no more once it was told of a client that it does not trust: such a connection is of no use to another session, and is quit
+// as soon as its own has ended, not dropped when the next one comes.
+func TestXClientIsNotKept(t *testing.T) {
+	const sessions = 3
+	s := startPostfix(t)
+	p := startProxy(t, settings{backend: s.addr, clientIP: "xclient"})
+	for range sessions {
+		c := connect(t, p.addr, "")
+		c.must(t, "XCLIENT ADDR=192.0.2.7 PORT=4000", 220)
+		c.must(t, "EHLO client.test", 250)
+		c.must(t, "MAIL FROM:<sender@elsewhere.test>", 250)
+		c.must(t, "RCPT TO:<amy@"+domain+">", 250)
+		c.must(t, "QUIT", 221)
+		c.close()
+	}
+	eventually(t, "Postfix is rid of all sessions", func() bool {
+		return strings.Count(readFile(t, s.log), "disconnect from unknown[192.0.2.7]") == sessions
+	})
+	for line := range strings.Lines(readFile(t, s.log)) {
+		if strings.Contains(line, "disconnect from unknown[192.0.2.7]") && !strings.Contains(line, " quit=1 ") {
+			t.Error(line)
+		}
+	}
+}

@@ -48,9 +48,21 @@ func (c *Conn) Release() {
 	}
 }
 
-// reusable says whether another session can use the connection. What the PROXY header told can't be told again.
+// reusable says whether another session can use the connection: the server can be told of the next client, and has not had enough of us.
 func (c *Conn) reusable() bool {
-	return c.backend.settings.ClientIP != ClientIPProxyV2 && c.read == c.sent && c.errors < poolErrors && c.resets < poolResets && time.Since(c.born) < poolAge
+	return c.retells() && c.read == c.sent && c.errors < poolErrors && c.resets < poolResets && time.Since(c.born) < poolAge
+}
+
+// retells says whether the server can be told of another client. What the PROXY header told can't be told again; Postfix takes XCLIENT from
+// the clients that it trusts alone, of whom the one it was told of is none.
+func (c *Conn) retells() bool {
+	switch c.backend.settings.ClientIP {
+	case ClientIPProxyV2:
+		return false
+	case ClientIPXClient:
+		return c.link.caps.XClient&smtp.XAddr != 0
+	}
+	return true
 }
 
 // introduce tells the server of the next client, and says whether the connection is fit for it.

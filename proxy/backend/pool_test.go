@@ -155,6 +155,9 @@ func TestWhatIsNotKept(t *testing.T) {
 	}{
 		{"what a PROXY header was sent on", Settings{ClientIP: ClientIPProxyV2}, "C~ 28\n" + greet2("client.test") + "S: 250 mx.test\n" + bye,
 			func(t *testing.T, b *Backend, c *Conn) {}},
+		{"where XCLIENT is taken from us no more", Settings{ClientIP: ClientIPXClient}, greet + withXClient +
+			"C: XCLIENT ADDR=192.0.2.7\nS: 220 mx.test\nC: EHLO client.test\nS: 250 mx.test\n" + bye,
+			func(t *testing.T, b *Backend, c *Conn) {}},
 		{"with many refusals since the last message", Settings{}, plain + "C: MAIL FROM:<anna@shop.test>\nS: 250 ok\n" + refusals + bye,
 			func(t *testing.T, b *Backend, c *Conn) {
 				c.Mail(anna, smtp.MailParams{Size: -1}, 0)
