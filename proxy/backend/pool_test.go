@@ -116,27 +116,28 @@ func TestOneReplyTooManyStaysWithItsSession(t *testing.T) {
 	}
 }
 
+// TestXClientIsToldOfTheNextClient: of all that the server was told of the client before, nothing is left.
 func TestXClientIsToldOfTheNextClient(t *testing.T) {
+	const withXClient = "S: 250-mx.test\nS: 250-PIPELINING\nS: 250 XCLIENT ADDR PORT HELO\n"
 	script := greet + withXClient +
-		"C: XCLIENT ADDR=192.0.2.7\nS: 220 mx.test\nC: EHLO client.test\n" + withXClient +
+		"C: XCLIENT HELO=client.test\nS: 220 mx.test\nC: XCLIENT ADDR=192.0.2.7 PORT=4000\nS: 220 mx.test\nC: EHLO client.test\n" + withXClient +
 		"C: MAIL FROM:<anna@shop.test>\nS: 250 ok\n" +
 		"C: RSET\nS: 250 reset\n" + // XCLIENT in mid-transaction would be 503
-		"C: XCLIENT ADDR=192.0.2.8\nS: 220 mx.test\nC: EHLO client.test\n" + withXClient + "EOF"
+		"C: XCLIENT HELO=[UNAVAILABLE]\nS: 220 mx.test\nC: XCLIENT ADDR=192.0.2.8 PORT=[UNAVAILABLE]\nS: 220 mx.test\nC: EHLO gate.test\n" + withXClient + "EOF"
 	synctest.Test(t, func(t *testing.T) {
 		b := newFarm(t, script).backend(Settings{ClientIP: ClientIPXClient})
-		open := func(addr string) *Conn {
-			v := Client{Addr: addrPort(addr), Helo: "client.test"}
-			c, err := b.Open(t.Context(), v)
+		open := func(addr, helo string) *Conn {
+			c, err := b.Open(t.Context(), Client{Addr: addrPort(addr), Helo: helo})
 			if err != nil {
 				t.Fatal(err)
 			}
 			return c
 		}
-		c := open("192.0.2.7:25")
+		c := open("192.0.2.7:4000", "client.test")
 		c.Mail(anna, smtp.MailParams{Size: -1}, 0)
 		replies(t, c, 1)
 		c.Release()
-		c = open("192.0.2.8:25")
+		c = open("192.0.2.8:0", strings.Repeat("ä", 100))
 		if !c.Reused() {
 			t.Error("not reused")
 		}

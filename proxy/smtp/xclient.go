@@ -14,7 +14,6 @@ type XClient struct {
 	Name     string // host name; "[UNAVAILABLE]" and "[TEMPUNAVAIL]" as sent
 	Helo     string
 	Proto    string // "SMTP" or "ESMTP"
-	Login    string
 	DestAddr netip.Addr
 	DestPort uint16
 }
@@ -77,8 +76,7 @@ func (x *XClient) set(attr XClientAttrs, value string) (ok bool) {
 		x.Name = value
 	case XHelo:
 		x.Helo = value
-	case XLogin:
-		x.Login = value
+	case XLogin: // nobody asks for it
 	case XProto:
 		x.Proto = strings.ToUpper(value)
 		ok = x.Proto == "SMTP" || x.Proto == "ESMTP"
@@ -114,17 +112,16 @@ func parsePort(s string) (uint16, bool) {
 }
 
 // XClientCommands gives the XCLIENT command lines, CR LF included, each at most 512 octets, that tell a server with these
-// attributes of x: HELO, PROTO and LOGIN in the first, NAME, ADDR and PORT, then the destination, behind (a server may judge the client once ADDR is known). A
-// name that is not known is sent as [UNAVAILABLE]. Values are xtext. What was not said, holds a control character or is too long for a line is left out.
+// attributes of x: HELO and PROTO in the first, NAME, ADDR and PORT, then the destination, behind (a server may judge the client once ADDR is
+// known). Values are xtext. What was not said, holds a control character or is longer than 255 octets in xtext, which Postfix refuses, is sent
+// as [UNAVAILABLE], or a server that was told of another client before would take it from that one. Of PROTO it is left out: Postfix knows
+// no such value there. LOGIN is never told.
 func XClientCommands(x XClient, attrs XClientAttrs) [][]byte {
 	first := xclientLine{attrs: attrs}
 	first.add(XHelo, x.Helo)
 	first.add(XProto, x.Proto)
-	first.add(XLogin, x.Login)
 	second := xclientLine{attrs: attrs}
-	if !second.add(XName, x.Name) {
-		second.add(XName, unavailable)
-	}
+	second.add(XName, x.Name)
 	second.add(XAddr, formatXAddr(x.Addr))
 	second.add(XPort, formatPort(x.Port))
 	second.add(XDestAddr, formatXAddr(x.DestAddr))
@@ -144,25 +141,22 @@ type xclientLine struct {
 	text  []byte       // nil while empty
 }
 
-// add puts in an attribute that has a value, and says whether it did.
-func (l *xclientLine) add(attr XClientAttrs, value string) bool {
-	const maxLine = 512 - len("\r\n") // RFC 5321 section 4.5.3.1.4
-	if l.attrs&attr == 0 || value == "" || !isPrintable(value) {
-		return false
+// add puts in an attribute, if the server takes it.
+func (l *xclientLine) add(attr XClientAttrs, value string) {
+	text := appendXtext(nil, value)
+	if value == "" || !isPrintable(value) || len(text) > maxDomain {
+		text = []byte(unavailable)
 	}
-	text := l.text
-	if text == nil {
-		text = []byte("XCLIENT")
+	if l.attrs&attr == 0 || attr == XProto && string(text) == unavailable {
+		return
 	}
-	text = append(text, ' ')
-	text = append(text, attr.name()...)
-	text = append(text, '=')
-	text = appendXtext(text, value)
-	if len(text) > maxLine {
-		return false
+	if l.text == nil {
+		l.text = []byte("XCLIENT")
 	}
-	l.text = text
-	return true
+	l.text = append(l.text, ' ')
+	l.text = append(l.text, attr.name()...)
+	l.text = append(l.text, '=')
+	l.text = append(l.text, text...)
 }
 
 // name is the name of one attribute.

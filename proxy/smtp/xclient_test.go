@@ -21,7 +21,7 @@ func TestParseXClient(t *testing.T) {
 		{"ADDR=192.0.2.1", XClient{Addr: addr4}, true},
 		{"addr=IPV6:2001:db8::1 Port=25", XClient{Addr: addr6, Port: 25}, true},
 		{"ADDR=ipv6:::ffff:192.0.2.1", XClient{Addr: addr4}, true},
-		{"NAME=mx.example HELO=a+20b PROTO=esmtp LOGIN=u", XClient{Name: "mx.example", Helo: "a b", Proto: "ESMTP", Login: "u"}, true},
+		{"NAME=mx.example HELO=a+20b PROTO=esmtp LOGIN=u", XClient{Name: "mx.example", Helo: "a b", Proto: "ESMTP"}, true},
 		{"HELO=m+C3+BCller", XClient{Helo: "müller"}, true},
 		{"NAME=[UNAVAILABLE] ADDR=[UNAVAILABLE] PORT=[UNAVAILABLE] HELO=[TEMPUNAVAIL]", XClient{Name: "[UNAVAILABLE]"}, true},
 		{"NAME=[TEMPUNAVAIL]", XClient{Name: "[TEMPUNAVAIL]"}, true},
@@ -60,22 +60,25 @@ func TestParseXClient(t *testing.T) {
 }
 
 func TestXClientCommands(t *testing.T) {
-	long := strings.Repeat("ü", 127)
+	const rest = " ADDR=[UNAVAILABLE] PORT=[UNAVAILABLE] DESTADDR=[UNAVAILABLE] DESTPORT=[UNAVAILABLE]"
 	tests := []struct {
 		name  string
 		x     XClient
 		attrs XClientAttrs
 		want  []string
 	}{
-		{"all", XClient{addr6, 25, "mx.example", "a+b", "ESMTP", "u", addr4, 2525}, attrsAll,
-			[]string{"HELO=a+2Bb PROTO=ESMTP LOGIN=u", "NAME=mx.example ADDR=IPV6:2001:db8::1 PORT=25 DESTADDR=192.0.2.1 DESTPORT=2525"}},
+		{"all", XClient{addr6, 25, "mx.example", "a+b", "ESMTP", addr4, 2525}, attrsAll,
+			[]string{"HELO=a+2Bb PROTO=ESMTP", "NAME=mx.example ADDR=IPV6:2001:db8::1 PORT=25 DESTADDR=192.0.2.1 DESTPORT=2525"}},
 		{"a mapped address", XClient{Addr: netip.MustParseAddr("::ffff:192.0.2.1")}, XAddr, []string{"ADDR=192.0.2.1"}},
 		{"a zone stays at home", XClient{Addr: netip.MustParseAddr("fe80::1%eth0")}, XAddr, []string{"ADDR=IPV6:fe80::1"}},
-		{"no name", XClient{Addr: addr4}, attrsAll, []string{"NAME=[UNAVAILABLE] ADDR=192.0.2.1"}},
-		{"what the server doesn't take", XClient{Addr: addr4, Helo: "a", Proto: "SMTP"}, XProto, []string{"PROTO=SMTP"}},
-		{"nothing in common", XClient{Addr: addr4}, 0, nil},
-		{"control characters", XClient{Helo: "a\r\nb", Name: "c\x00", Login: "\t"}, attrsAll, []string{"NAME=[UNAVAILABLE]"}},
-		{"too long", XClient{Helo: long, Proto: "SMTP", Name: long}, attrsAll, []string{"PROTO=SMTP", "NAME=[UNAVAILABLE]"}},
+		{"what is not known, but PROTO", XClient{}, attrsAll, []string{"HELO=[UNAVAILABLE]", "NAME=[UNAVAILABLE]" + rest}},
+		{"what the server doesn't take", XClient{Addr: addr4, Helo: "a", Proto: "SMTP"}, XProto | XLogin, []string{"PROTO=SMTP"}},
+		{"nothing in common", XClient{Addr: addr4}, XLogin, nil},
+		{"control characters", XClient{Helo: "a\r\nb", Name: "c\x00", Proto: "\t"}, attrsAll, []string{"HELO=[UNAVAILABLE]", "NAME=[UNAVAILABLE]" + rest}},
+		{"as long as can be", XClient{Helo: strings.Repeat("ü", 42) + "abc", Name: strings.Repeat("x", 255), Proto: "SMTP"}, attrsAll,
+			[]string{"HELO=" + strings.Repeat("+C3+BC", 42) + "abc PROTO=SMTP", "NAME=" + strings.Repeat("x", 255) + rest}},
+		{"too long", XClient{Helo: strings.Repeat("ü", 43), Name: strings.Repeat("x", 256), Proto: "SMTP"}, attrsAll,
+			[]string{"HELO=[UNAVAILABLE] PROTO=SMTP", "NAME=[UNAVAILABLE]" + rest}},
 	}
 	for _, tt := range tests {
 		var got []string
@@ -111,8 +114,8 @@ func FuzzXClient(f *testing.F) {
 		if x.Name == "" {
 			x.Name = unavailable
 		}
-		if len(arg) > 150 {
-			return // something may have been too long for a line
+		if len(arg) > maxDomain {
+			return // something may have been too long as xtext
 		}
 		if again, err := ParseXClient(all); again != x || err != nil {
 			t.Errorf("%q: %+v came back as %+v, %v", all, x, again, err)
