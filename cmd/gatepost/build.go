@@ -38,6 +38,7 @@ type parts struct {
 	backends map[string]backendPart
 	checks   map[string]checkPart
 	dns      config.DNS
+	replaced map[string]checkPart // before the last build; see release
 	resolver *resolver.Resolver
 	rates    *ratelimit.Memory
 	stateDir string
@@ -60,7 +61,7 @@ type checkPart struct {
 	policy.Check
 }
 
-// build turns a config into what the engine runs on. What it replaces is let go of.
+// build turns a config into what the engine runs on. The checks that it replaces work on until release.
 func (p *parts) build(c *config.Config, certificate *certificate) (*proxy.Settings, error) {
 	s := &proxy.Settings{
 		Hostname:     c.Hostname,
@@ -123,18 +124,16 @@ func (p *parts) setBackends(c *config.Config, routes *proxy.Routes) {
 }
 
 // check is one check, set up.
-func (p *parts) check(k config.Check, e checks.Entry) (policy.Check, error) {
-	if old, ok := p.checks[k.Name]; ok && old.resolver == p.resolver && reflect.DeepEqual(old.settings, k.Settings) {
-		return old.Check, nil
+func (p *parts) check(k config.Check, e checks.Entry) (checkPart, error) {
+	d := checks.Deps{Resolver: p.resolver, Log: p.log, Rates: p.rates, StateDir: p.stateDir}
+	if old, ok := p.checks[k.Name]; ok && old.resolver == d.Resolver && reflect.DeepEqual(old.settings, k.Settings) {
+		return old, nil
 	}
-	if old, ok := p.checks[k.Name]; ok { // before the new one opens: a store is open once
-		closeCheck(old.Check)
-	}
-	made, err := e.New(k.Settings, checks.Deps{Resolver: p.resolver, Log: p.log, Rates: p.rates, StateDir: p.stateDir})
+	made, err := e.New(k.Settings, d)
 	if err != nil {
-		return nil, fmt.Errorf("check.%s: %w", k.Name, err)
+		return checkPart{}, fmt.Errorf("check.%s: %w", k.Name, err)
 	}
-	return made, nil
+	return checkPart{k.Settings, d.Resolver, made}, nil
 }
 
 var (
@@ -149,7 +148,7 @@ func backendSettings(c *config.Config, b config.Backend) backend.Settings {
 	}
 }
 
-// policy sets the checks up in the order of the config. Those that are no longer used are closed.
+// policy sets the checks up in the order of the config.
 func (p *parts) policy(c *config.Config) (*policy.Policy, error) {
 	pol := &policy.Policy{Mode: c.Mode, Soft: c.Policy.Soft, Contact: c.Policy.Contact, Scopes: scopes(c), Rules: rules(c), ForClient: resolver.WithClient}
 	entries := map[string]checks.Entry{}
@@ -159,37 +158,42 @@ func (p *parts) policy(c *config.Config) (*policy.Policy, error) {
 	next := map[string]checkPart{}
 	hash := fnv.New64a()
 	for _, k := range c.Checks {
-		made, err := p.check(k, entries[k.Name])
+		part, err := p.check(k, entries[k.Name])
 		if err != nil {
+			closeBut(next, p.checks)
 			return nil, err
 		}
-		next[k.Name] = checkPart{k.Settings, p.resolver, made}
-		pol.Slots = append(pol.Slots, slot(c, k, entries[k.Name], made))
+		next[k.Name] = part
+		pol.Slots = append(pol.Slots, slot(c, k, entries[k.Name], part.Check))
 		fmt.Fprintf(hash, "%s %v %v %+v\n", k.Name, k.Mode, k.On, k.Settings)
 	}
 	fmt.Fprintf(hash, "%v %v %+v %+v", c.Mode, c.Policy.Soft, c.Domains, c.Rules)
 	pol.Hash = strconv.FormatUint(hash.Sum64(), 36)
-	for name, old := range p.checks {
-		if next[name].Check != old.Check {
-			closeCheck(old.Check)
-		}
-	}
-	p.checks = next
+	p.release()
+	p.replaced, p.checks = p.checks, next
 	return pol, nil
 }
 
-// closeCheck lets go of what a check holds, such as a store. Sessions that began with it may still ask it.
-func closeCheck(c policy.Check) {
-	if c, ok := c.(io.Closer); ok {
-		c.Close()
+// release lets go of the checks that the last build replaced, once new sessions have the others: a closed greylist lets all mail by.
+// What a greylist in a file took in since its successor read the file is forgotten, so that a few senders wait once more.
+func (p *parts) release() {
+	closeBut(p.replaced, p.checks)
+	p.replaced = nil
+}
+
+// closeBut lets go of what checks hold, such as a store, but for those that are kept. Sessions that began with them may still ask them.
+func closeBut(all, kept map[string]checkPart) {
+	for name, part := range all {
+		if c, ok := part.Check.(io.Closer); ok && kept[name].Check != part.Check {
+			c.Close()
+		}
 	}
 }
 
 // close lets go of everything.
 func (p *parts) close() {
-	for _, c := range p.checks {
-		closeCheck(c.Check)
-	}
+	p.release()
+	closeBut(p.checks, nil)
 	for _, b := range p.backends {
 		b.Close()
 	}

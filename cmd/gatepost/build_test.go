@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,8 @@ import (
 
 	"gatepost/checks"
 	"gatepost/config"
+	"gatepost/greylist"
+	"gatepost/policy"
 	"gatepost/resolver"
 )
 
@@ -59,5 +62,40 @@ func TestAClientsShareOfTheDNS(t *testing.T) {
 	}
 	if err := <-failed; !errors.Is(err, resolver.ErrBusy) {
 		t.Errorf("the first to fail had %v", err)
+	}
+}
+
+// TestGreylistInAFileReplaced: the greylist of a file serves until release, beside the one that takes its place, and what it held is in the file.
+func TestGreylistInAFileReplaced(t *testing.T) {
+	var log bytes.Buffer
+	p := newParts(slog.New(slog.NewTextHandler(&log, nil)))
+	dir := t.TempDir()
+	build := func(delay string) *config.Config {
+		t.Helper()
+		c := parseLines(t, fmt.Sprintf("[dns]\nservers = [\"127.0.0.1:9\"]\n[journal]\ndir = %q\n[policy]\nchecks = [\"greylist\"]\n"+
+			"[check.greylist]\nstore = \"sqlite\"\nonly_if = []\ndelay = %q\n", dir, delay))
+		if _, err := p.build(c, nil); err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	build("5m")
+	old := p.checks["greylist"].Check
+	c := build("6m")
+	v := policy.View{Client: netip.MustParseAddr("203.0.113.9"), Recipient: policy.Mailbox{Local: "amy", Domain: "example.com"}}
+	if f := old.Run(t.Context(), v); f.Outcome != greylist.FirstSeen {
+		t.Errorf("before release: %+v", f)
+	}
+	p.release()
+	p.close()
+	book, err := greylist.OpenBook(c.Checks[0].Settings.(*greylist.Settings), dir, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer book.Close()
+	n := 0
+	book.Each(t.Context(), func(greylist.Record) bool { n++; return true })
+	if n == 0 || log.Len() > 0 {
+		t.Errorf("%d entries; the log: %s", n, &log)
 	}
 }

@@ -153,6 +153,7 @@ func (d *daemon) apply(c *config.Config) error {
 	} else {
 		d.server.Swap(settings)
 	}
+	d.parts.release()
 	return nil
 }
 

@@ -1,11 +1,21 @@
 package main
 
 import (
+	"bufio"
+	"context"
+	"fmt"
+	"log/slog"
 	"net"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"gatepost/checks"
+	"gatepost/config"
+	"gatepost/internal/mailsink"
+	"gatepost/policy"
+	"gatepost/proxy"
 )
 
 // TestEarlyHangup: SIGHUP while it still waits for the first answer of a mail server does not end it, and is acted on once it listens.
@@ -36,6 +46,76 @@ func TestEarlyHangup(t *testing.T) {
 		return strings.Contains(p.log.String(), "the config was read anew")
 	})
 	p.stop(t)
+}
+
+// TestGreylistedWhileReloading: strangers have to wait too while a reload with another greylist waits for a mail server that says nothing, and
+// the greylist that was is let go of in the end.
+func TestGreylistedWhileReloading(t *testing.T) {
+	sink, stop, err := mailsink.Listen(&mailsink.Server{Extensions: mailsink.DefaultExtensions()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	slow, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer slow.Close()
+	asked := make(chan net.Conn)
+	go func() {
+		for conn, err := slow.Accept(); err == nil; conn, err = slow.Accept() {
+			asked <- conn
+		}
+	}()
+	log := slog.New(slog.DiscardHandler)
+	d := &daemon{log: log, parts: newParts(log)}
+	d.metrics = newMetrics(d)
+	// applying is where it waits for the silent server; the config with that delay is in force once the connection has ended.
+	applying := func(delay string) (conn net.Conn, applied chan error) {
+		c, err := config.Parse("gatepost.toml", fmt.Appendf(nil, "hostname = \"mx.example.com\"\n[backend.main]\naddress = [%q]\ndomains = [\"example.com\"]\n"+
+			"[backend.slow]\naddress = [%q]\ndomains = [\"slow.example\"]\n[policy]\nchecks = [\"greylist\"]\n"+
+			"[check.greylist]\nstore = \"memory\"\nonly_if = []\ndelay = %q\n[dns]\nservers = [\"127.0.0.1:9\"]\n", sink, slow.Addr(), delay), checks.Kinds())
+		if err != nil {
+			t.Fatal(err)
+		}
+		applied = make(chan error)
+		go func() { applied <- d.apply(c) }()
+		return <-asked, applied
+	}
+	inForce := func(conn net.Conn, applied chan error) {
+		conn.Close()
+		if err := <-applied; err != nil {
+			t.Fatal(err)
+		}
+	}
+	inForce(applying("5m"))
+	defer func() { d.stop(); d.parts.close() }()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go d.server.Serve(ln, &proxy.Listener{Name: "smtp", NoTLS: true})
+	defer d.server.Shutdown(context.Background())
+	old := d.parts.checks["greylist"].Check
+
+	conn, applied := applying("6m")
+	stranger, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stranger.Close()
+	s := &sender{stranger, bufio.NewReader(stranger)}
+	s.reply()
+	if err := s.say('2', "EHLO client.example", "MAIL FROM:<a@client.example>"); err != nil {
+		t.Error(err)
+	}
+	if err := s.say('4', "RCPT TO:<amy@example.com>"); err != nil {
+		t.Error(err)
+	}
+	inForce(conn, applied)
+	if f := old.Run(t.Context(), policy.View{}); f.Outcome != policy.TempError {
+		t.Errorf("the old greylist is open still: %+v", f)
+	}
 }
 
 // until waits for something that another process does.
