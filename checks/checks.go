@@ -23,10 +23,10 @@ import (
 
 // Deps are what a check may need beside its settings.
 type Deps struct {
-	Resolver *resolver.Resolver
-	Log      *slog.Logger      // for alarms
-	Rates    *ratelimit.Memory // one for all, over reloads
-	StateDir string            // where what outlives a restart is kept
+	Resolver *resolver.Resolver // for those with Entry.DNS
+	Log      *slog.Logger       // for alarms
+	Rates    *ratelimit.Memory  // one for all, over reloads
+	StateDir string             // where what outlives a restart is kept
 }
 
 // Entry is a check that can be set up. New gets the settings as Kind.Settings returned them, filled. A check that holds something
@@ -34,6 +34,7 @@ type Deps struct {
 type Entry struct {
 	policy.Kind
 	New   func(settings any, d Deps) (policy.Check, error)
+	DNS   bool // it asks Deps.Resolver: a reload that changes the resolver sets it up anew
 	Early bool // its refusal is told before the banner
 }
 
@@ -42,18 +43,18 @@ func Table() []Entry {
 	return []Entry{
 		{Kind: ratelimit.Kind(), New: newRatelimit},
 		early(of(pregreet.Kind(), func(*pregreet.Settings, Deps) policy.Check { return pregreet.Check{} })),
-		of(rdns.Kind(), func(_ any, d Deps) policy.Check { return rdns.New(d.Resolver) }),
-		of(dnsbl.Kind(), func(s *dnsbl.Settings, d Deps) policy.Check { return dnsbl.New(s, d.Resolver, d.Log) }),
-		of(helo.Kind(), func(s *helo.Settings, d Deps) policy.Check { return helo.New(s, d.Resolver) }),
-		of(dnsbl.DomainKind(), func(s *dnsbl.DomainSettings, d Deps) policy.Check { return dnsbl.NewDomain(s, d.Resolver, d.Log) }),
-		of(spf.Kind(), func(s *spf.Settings, d Deps) policy.Check { return spf.New(s, d.Resolver) }),
-		of(senderdomain.Kind(), func(_ any, d Deps) policy.Check { return senderdomain.New(d.Resolver) }),
+		dns(of(rdns.Kind(), func(_ any, d Deps) policy.Check { return rdns.New(d.Resolver) })),
+		dns(of(dnsbl.Kind(), func(s *dnsbl.Settings, d Deps) policy.Check { return dnsbl.New(s, d.Resolver, d.Log) })),
+		dns(of(helo.Kind(), func(s *helo.Settings, d Deps) policy.Check { return helo.New(s, d.Resolver) })),
+		dns(of(dnsbl.DomainKind(), func(s *dnsbl.DomainSettings, d Deps) policy.Check { return dnsbl.NewDomain(s, d.Resolver, d.Log) })),
+		dns(of(spf.Kind(), func(s *spf.Settings, d Deps) policy.Check { return spf.New(s, d.Resolver) })),
+		dns(of(senderdomain.Kind(), func(_ any, d Deps) policy.Check { return senderdomain.New(d.Resolver) })),
 		{Kind: greylist.Kind(), New: newGreylist},
 		of(size.Kind(), func(s *size.Settings, _ Deps) policy.Check { return size.New(s) }),
 		of(headers.Kind(), func(s *headers.Settings, _ Deps) policy.Check { return headers.New(s) }),
-		of(dkim.Kind(), func(s *dkim.Settings, d Deps) policy.Check { return dkim.New(s, d.Resolver) }),
-		of(dmarc.Kind(), func(s *dmarc.Settings, d Deps) policy.Check { return dmarc.New(s, d.Resolver) }),
-		of(dnsbl.AuthorKind(), func(s *dnsbl.AuthorSettings, d Deps) policy.Check { return dnsbl.NewAuthor(s, d.Resolver, d.Log) }),
+		dns(of(dkim.Kind(), func(s *dkim.Settings, d Deps) policy.Check { return dkim.New(s, d.Resolver) })),
+		dns(of(dmarc.Kind(), func(s *dmarc.Settings, d Deps) policy.Check { return dmarc.New(s, d.Resolver) })),
+		dns(of(dnsbl.AuthorKind(), func(s *dnsbl.AuthorSettings, d Deps) policy.Check { return dnsbl.NewAuthor(s, d.Resolver, d.Log) })),
 	}
 }
 
@@ -83,6 +84,11 @@ func of[S any](k policy.Kind, make func(S, Deps) policy.Check) Entry {
 		s, _ := settings.(S)
 		return make(s, d), nil
 	}}
+}
+
+func dns(e Entry) Entry {
+	e.DNS = true
+	return e
 }
 
 func early(e Entry) Entry {

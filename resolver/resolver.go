@@ -12,6 +12,7 @@ package resolver
 import (
 	"context"
 	"net/netip"
+	"reflect"
 	"sync/atomic"
 	"time"
 
@@ -49,12 +50,18 @@ const defaultMaxTTL = time.Hour
 type exchanger func(ctx context.Context, server netip.AddrPort, q question) (*dns.Msg, error)
 
 // New makes a Resolver. Nothing is asked. The error says what is wrong with a server's address or with /etc/resolv.conf.
-func New(s Settings) (*Resolver, error) {
-	addrs, err := serverAddrs(s.Servers, "/etc/resolv.conf")
+func New(s Settings) (*Resolver, error) { return newFrom(s, "/etc/resolv.conf") }
+
+func newFrom(s Settings, file string) (*Resolver, error) {
+	addrs, err := serverAddrs(s.Servers, file)
 	if err != nil {
 		return nil, err
 	}
 	s = s.withDefaults()
+	s.Servers = nil
+	for _, a := range addrs {
+		s.Servers = append(s.Servers, a.String())
+	}
 	r := &Resolver{
 		settings: s,
 		exchange: overWire,
@@ -67,6 +74,9 @@ func New(s Settings) (*Resolver, error) {
 	}
 	return r, nil
 }
+
+// Like says whether another asks the same servers, wherever their addresses came from, with the same settings.
+func (r *Resolver) Like(other *Resolver) bool { return reflect.DeepEqual(r.settings, other.settings) }
 
 func (s Settings) withDefaults() Settings {
 	s.Timeout = positive(s.Timeout, 3*time.Second)

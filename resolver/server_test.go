@@ -190,3 +190,36 @@ func TestShortCallers(t *testing.T) {
 		}
 	})
 }
+
+// A resolver is like another that asks the same servers, wherever their addresses came from.
+func TestLike(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "resolv.conf")
+	from := func(conf string, s Settings) *Resolver {
+		if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		r, err := newFrom(s, file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	const conf = "nameserver 192.0.2.53\n"
+	first := from(conf, Settings{})
+	for _, tt := range []struct {
+		name string
+		r    *Resolver
+		like bool
+	}{
+		{"the file as it was", from("# again\n"+conf, Settings{}), true},
+		{"the file with another server", from("nameserver 192.0.2.54\n", Settings{}), false},
+		{"the file with one more", from(conf+"nameserver 192.0.2.54\n", Settings{}), false},
+		{"the server of the file as a setting", from("", Settings{Servers: []string{"192.0.2.53:53"}}), true},
+		{"the default as a setting", from(conf, Settings{Timeout: 3 * time.Second}), true},
+		{"another timeout", from(conf, Settings{Timeout: time.Second}), false},
+	} {
+		if first.Like(tt.r) != tt.like {
+			t.Errorf("%s: like is %v", tt.name, !tt.like)
+		}
+	}
+}

@@ -37,7 +37,6 @@ type parts struct {
 	log      *slog.Logger
 	backends map[string]backendPart
 	checks   map[string]checkPart
-	dns      config.DNS
 	replaced map[string]checkPart // before the last build; see release
 	resolver *resolver.Resolver
 	rates    *ratelimit.Memory
@@ -57,7 +56,7 @@ type backendPart struct {
 
 type checkPart struct {
 	settings any
-	resolver *resolver.Resolver
+	resolver *resolver.Resolver // nil where it asks no DNS
 	policy.Check
 }
 
@@ -93,16 +92,15 @@ func (p *parts) build(c *config.Config, certificate *certificate) (*proxy.Settin
 	return s, nil
 }
 
-// setResolver makes the resolver.
+// setResolver makes the resolver. /etc/resolv.conf may have changed where the config has not.
 func (p *parts) setResolver(d config.DNS) error {
-	if p.resolver != nil && reflect.DeepEqual(p.dns, d) {
-		return nil
-	}
 	r, err := resolver.New(resolver.Settings{Servers: d.Servers, Timeout: d.Timeout})
 	if err != nil {
 		return fmt.Errorf("dns: %w", err)
 	}
-	p.resolver, p.dns = r, d
+	if p.resolver == nil || !p.resolver.Like(r) {
+		p.resolver = r
+	}
 	return nil
 }
 
@@ -125,7 +123,10 @@ func (p *parts) setBackends(c *config.Config, routes *proxy.Routes) {
 
 // check is one check, set up.
 func (p *parts) check(k config.Check, e checks.Entry) (checkPart, error) {
-	d := checks.Deps{Resolver: p.resolver, Log: p.log, Rates: p.rates, StateDir: p.stateDir}
+	d := checks.Deps{Log: p.log, Rates: p.rates, StateDir: p.stateDir}
+	if e.DNS {
+		d.Resolver = p.resolver
+	}
 	if old, ok := p.checks[k.Name]; ok && old.resolver == d.Resolver && reflect.DeepEqual(old.settings, k.Settings) {
 		return old, nil
 	}

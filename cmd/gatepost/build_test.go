@@ -65,6 +65,36 @@ func TestAClientsShareOfTheDNS(t *testing.T) {
 	}
 }
 
+// TestKeptOverReload: a resolver is kept while its servers stay the same, however they are written, and a check that asks it is as long as the
+// resolver; another DNS leaves the other checks and what they remember alone.
+func TestKeptOverReload(t *testing.T) {
+	const lines = "[policy]\nchecks = [\"ratelimit\", \"spf\", \"greylist\", \"size\", \"headers\"]\n[check.greylist]\nstore = \"memory\"\n"
+	p := newParts(slog.New(slog.DiscardHandler))
+	defer p.close()
+	build := func(server string) {
+		t.Helper()
+		if _, err := p.build(parseLines(t, "[dns]\nservers = [\""+server+"\"]\n"+lines), nil); err != nil {
+			t.Fatal(err)
+		}
+		p.release()
+	}
+	build("127.0.0.1")
+	asked, all := p.resolver, p.checks
+	build("127.0.0.1:53")
+	if p.resolver != asked || p.checks["spf"] != all["spf"] {
+		t.Error("the same server made another resolver or check")
+	}
+	build("127.0.0.2")
+	if p.resolver == asked || p.checks["spf"].Check == all["spf"].Check {
+		t.Error("the old server is asked still")
+	}
+	for _, name := range []string{"ratelimit", "greylist", "size", "headers"} {
+		if p.checks[name].Check != all[name].Check {
+			t.Errorf("%s was set up anew, though it asks no DNS", name)
+		}
+	}
+}
+
 // TestGreylistInAFileReplaced: the greylist of a file serves until release, beside the one that takes its place, and what it held is in the file.
 func TestGreylistInAFileReplaced(t *testing.T) {
 	var log bytes.Buffer
