@@ -21,7 +21,7 @@ import (
 var fullRule = config.Rule{
 	Name: "full", Action: "allow", Client: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("2001:db8::/32")},
 	Helo: []string{"mail.partner.example", ".out.example"}, Sender: []string{"a@partner.example"}, SenderDomain: []string{".partner.example"},
-	Recipient: []string{`"a b"@example.com`, "example.net"}, FromDomain: []string{"author.example"}, Proof: "spf or dkim", Skip: []string{"dnsbl", "spf"},
+	Recipient: []string{"a b@example.com", "example.net"}, FromDomain: []string{"author.example"}, Proof: "spf or dkim", Skip: []string{"dnsbl", "spf"},
 	Expires: time.Date(2036, 12, 1, 10, 0, 0, 500, time.UTC), Comment: "for \"them\", by amy@mx",
 }
 

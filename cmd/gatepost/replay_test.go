@@ -215,14 +215,14 @@ func (n named) Run(context.Context, policy.View) policy.Finding { return policy.
 
 func TestRuleTOML(t *testing.T) {
 	r := policy.Rule{Name: "allow-x", Allow: true, SenderDomain: []string{"shop.example"}, Client: []netip.Prefix{netip.MustParsePrefix("203.0.113.9/32")},
-		Recipient: []string{`"a b"@example.com`}, Proof: []policy.Proof{policy.ProofSPF, policy.ProofDKIM}, Skip: []string{"dnsbl", "spf"},
+		Recipient: []string{"a b@example.com"}, Proof: []policy.Proof{policy.ProofSPF, policy.ProofDKIM}, Skip: []string{"dnsbl", "spf"},
 		Expires: time.Date(2026, 12, 1, 10, 0, 0, 0, time.UTC)}
 	text, ok := ruleTOML(r, "for \x1b[31m\"you\"\\ \u202e")
 	want := `[rule.allow-x]
 action = "allow"
 client = ["203.0.113.9/32"]
 sender_domain = ["shop.example"]
-recipient = ["\"a b\"@example.com"]
+recipient = ["a b@example.com"]
 proof = "spf or dkim"
 skip = ["dnsbl", "spf"]
 expires = 2026-12-01T10:00:00Z
