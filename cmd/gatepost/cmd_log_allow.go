@@ -37,7 +37,7 @@ func allowCommand() *cobra.Command {
 		Use:   "allow REF",
 		Short: "Propose the narrowest safe rule that lets a refused mail in",
 		Long: "Prints a rule for the config that would have let a mail in: by the author's domain where DKIM proves it, else by the sender's " +
-			"domain where SPF does, else by client and sender's domain together. It skips the checks that refused the mail and no others. The " +
+			"domain where SPF does, else by client and sender's domain together. Where it skips dmarc it names the author's domain too. It skips the checks that refused the mail and no others. The " +
 			"rule is judged against the mail, and against the last 30 days: what else it would have let in stands above it. With --for the rule " +
 			"holds at once and for a time: a running daemon takes it up within two seconds, without a reload.",
 		Args: cobra.ExactArgs(1),

@@ -109,16 +109,17 @@ type watchReport struct {
 // watchedCheck is one monitored check.
 type watchedCheck struct {
 	Check      string          `json:"check"`
-	Accepted   int             `json:"accepted"`      // recipients whose mail was accepted
-	Would      int             `json:"would_refuse"`  // of these, whom the check would have refused
-	Only       int             `json:"only_by_this"`  // of these, whom no other monitored check would have
-	Proved     int             `json:"proved"`        // whose sender is proved by SPF or DKIM
-	Listed     int             `json:"through_lists"` // that came through a mailing list
+	Accepted   int             `json:"accepted"`         // recipients whose mail was accepted
+	Would      int             `json:"would_refuse"`     // of these, whom the check would have refused
+	Defers     bool            `json:"would_only_defer"` // all of these for now
+	Only       int             `json:"only_by_this"`     // of these, whom no other monitored check would have
+	Proved     int             `json:"proved"`           // whose sender is proved by SPF or DKIM; for dmarc, whose author is
+	Listed     int             `json:"through_lists"`    // that came through a mailing list
 	Senders    []rejudge.Count `json:"senders"`
 	SendersOf  int             `json:"-"`
 	Lists      []rejudge.Count `json:"lists,omitempty"`
 	Rules      string          `json:"rules,omitempty"`      // TOML
-	Forwarders string          `json:"forwarders,omitempty"` // TOML, an alternative to the rules
+	Forwarders string          `json:"forwarders,omitempty"` // TOML
 	Days       map[string]int  `json:"days,omitempty"`
 	others     int             // recipients of senders that are not among Senders
 }
@@ -129,7 +130,7 @@ const mostSpares = 10
 func newWatchReport(w *rejudge.Watch, src *records) *watchReport {
 	rep := &watchReport{Span: src.span(), Accepted: w.Accepted}
 	for _, x := range w.Checks() {
-		c := watchedCheck{Check: x.Check, Accepted: w.Accepted, Would: x.Would, Only: x.Only, Proved: x.Proved, Listed: x.Listed, Days: x.Days}
+		c := watchedCheck{Check: x.Check, Accepted: w.Accepted, Would: x.Would, Defers: x.Would > 0 && x.Forever == 0, Only: x.Only, Proved: x.Proved, Listed: x.Listed, Days: x.Days}
 		c.Senders, c.others = x.Senders.Top(topNames)
 		c.SendersOf, _ = x.Senders.Names()
 		c.Lists, _ = x.Lists.Top(topNames)
@@ -139,9 +140,8 @@ func newWatchReport(w *rejudge.Watch, src *records) *watchReport {
 	return rep
 }
 
-// pasteable is TOML that would spare the proved senders a check: rules, and for dmarc the forwarders among them.
+// pasteable is TOML that would spare the proved senders a check: rules, and for dmarc the forwarders of lists.
 func pasteable(x *rejudge.Watched) (rules, forwarders string) {
-	var domains []string
 	var b strings.Builder
 	for _, s := range x.Spares(mostSpares) {
 		s.Rule.Name += "-" + x.Check
@@ -153,9 +153,13 @@ func pasteable(x *rejudge.Watched) (rules, forwarders string) {
 			b.WriteByte('\n')
 		}
 		b.WriteString(text)
-		domains = append(domains, quotedAll(s.Rule.SenderDomain, same)...)
 	}
-	if x.Check == "dmarc" && len(domains) > 0 {
+	var domains []string
+	through, _ := x.Through.Top(mostSpares)
+	for _, n := range through {
+		domains = append(domains, n.Name)
+	}
+	if domains = quotedAll(domains, same); len(domains) > 0 {
 		forwarders = fmt.Sprintf("[check.dmarc]\ntrusted_forwarders = [%s]\n", strings.Join(domains, ", "))
 	}
 	return b.String(), forwarders
@@ -188,7 +192,7 @@ func (c *watchedCheck) write(out io.Writer) {
 		fmt.Fprintf(out, "\n%s would have refused none of them\n", c.Check)
 		return
 	}
-	fmt.Fprintf(out, "\n%s would have refused %s of them (%s); %s of these no other check\n", c.Check, thousands(c.Would),
+	fmt.Fprintf(out, "\n%s would have %s %s of them (%s); %s of these no other check\n", c.Check, c.Did(), thousands(c.Would),
 		percent(c.Would, c.Accepted), thousands(c.Only))
 	fmt.Fprintf(out, "  from %s; %s of proved senders, %s through mailing lists\n", count(c.SendersOf, false, "sender"), thousands(c.Proved), thousands(c.Listed))
 	counts(out, "senders", c.Senders, c.others)
@@ -197,8 +201,16 @@ func (c *watchedCheck) write(out io.Writer) {
 		fmt.Fprintf(out, "  Rules that spare the proved senders, ready to paste:\n\n%s\n", indent(c.Rules, "    "))
 	}
 	if c.Forwarders != "" {
-		fmt.Fprintf(out, "  Or, where these are forwarders and lists that you trust:\n\n%s\n", indent(c.Forwarders, "    "))
+		fmt.Fprintf(out, "  Where these are forwarders of lists, and you trust them:\n\n%s\n", indent(c.Forwarders, "    "))
 	}
+}
+
+// Did is what the check would have done.
+func (c *watchedCheck) Did() string {
+	if c.Defers {
+		return "deferred"
+	}
+	return "refused"
 }
 
 func counts(out io.Writer, what string, of []rejudge.Count, others int) {

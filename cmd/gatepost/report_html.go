@@ -79,7 +79,7 @@ svg rect { fill: #47a }
 {{range .Checks}}
 <h2>{{.Check}}</h2>
 {{if eq .Would 0}}<p>It would have refused none of them.</p>{{else}}
-<p>It would have refused {{n .Would}} of them ({{percent .Would .Accepted}}); {{n .Only}} of these no other check.
+<p>It would have {{.Did}} {{n .Would}} of them ({{percent .Would .Accepted}}); {{n .Only}} of these no other check.
 {{n .Proved}} are of proved senders, {{n .Listed}} came through mailing lists.</p>
 <h3>By day (UTC)</h3>
 <svg width="{{.Wide}}" height="125" role="img" aria-label="recipients by day">
@@ -93,7 +93,7 @@ svg rect { fill: #47a }
 <ul>{{range .Lists}}<li>{{clean .Name}}: {{n .N}}</li>{{end}}</ul>{{end}}
 {{if .Rules}}<h3>Rules that spare the proved senders</h3>
 <pre>{{.Rules}}</pre>{{end}}
-{{if .Forwarders}}<p>Or, where these are forwarders and lists that you trust:</p>
+{{if .Forwarders}}<p>Where these are forwarders of lists, and you trust them:</p>
 <pre>{{.Forwarders}}</pre>{{end}}
 {{end}}
 {{else}}<p>No check is monitored: each acts, or is off.</p>{{end}}

@@ -56,6 +56,9 @@ func TestRemedies(t *testing.T) {
 			[]string{"SPF passes", `check.spf.on.fail = "tag"`, `check.spf.mode = "monitor"`, "rule client=203.0.113.9/32 sender_domain=shop.example skip=spf"}},
 		{"it does behind the content", []policy.Slot{dkim, dmarc}, nil, []policy.Finding{signed, found("dmarc", data, policy.Fail)},
 			[]string{"SPF or DKIM proves the author's domain", `check.dmarc.on.fail = "tag"`, `check.dmarc.mode = "monitor"`, "rule from_domain=shop.example proof=dkim skip=dmarc"}},
+		{"SPF proves nobody's authorship", []policy.Slot{spf, dmarc}, nil, []policy.Finding{found("spf", mail, policy.Pass), found("dmarc", data, policy.Fail)},
+			[]string{"SPF or DKIM proves the author's domain", `check.dmarc.on.fail = "tag"`, `check.dmarc.mode = "monitor"`,
+				"rule client=203.0.113.9/32 sender_domain=shop.example from_domain=shop.example skip=dmarc"}},
 		{"a rule refuses", []policy.Slot{spf}, []policy.Rule{deny}, []policy.Finding{found("spf", mail, policy.Pass)}, []string{"rule.no goes"}},
 		{"a rule refuses, and a check behind it", []policy.Slot{spf}, []policy.Rule{deny}, []policy.Finding{found("spf", mail, policy.Fail)},
 			[]string{`rule.no goes and check.spf.mode = "monitor"`}},
@@ -221,9 +224,10 @@ func heap() uint64 {
 
 func TestWatch(t *testing.T) {
 	spf, dnsbl := slot("spf", policy.StageMail, policy.Monitor, policy.None), slot("dnsbl", policy.StageConnect, policy.Monitor, policy.Reject)
-	helo := slot("helo", policy.StageHelo, policy.Monitor, policy.Reject)
+	helo := slot("helo", policy.StageHelo, policy.Monitor, policy.Defer)
+	dmarc := slot("dmarc", policy.StageData, policy.Monitor, policy.Reject)
 	enforced := slot("size", policy.StageData, policy.Enforce, policy.Reject)
-	w := NewWatch(&policy.Policy{Mode: policy.Enforce, Slots: []policy.Slot{spf, dnsbl, helo, enforced}})
+	w := NewWatch(&policy.Policy{Mode: policy.Enforce, Slots: []policy.Slot{spf, dnsbl, helo, dmarc, enforced}})
 	add := func(v policy.Verdict, list string, fs ...policy.Finding) {
 		r, rc := record(v, "", fs...)
 		r.ListID = list
@@ -235,13 +239,19 @@ func TestWatch(t *testing.T) {
 	add(policy.Tagged, "", pass, listed)
 	add(policy.Accepted, "", listed, bad)
 	add(policy.Rejected, "", listed)
+	forged := found("dmarc", policy.StageData, policy.Fail)
+	add(policy.Accepted, "", pass, forged)
+	add(policy.Accepted, "News <News.shop.example>", pass, forged)
 	var got []string
 	for _, x := range w.Checks() {
-		got = append(got, fmt.Sprintf("%s %d %d %d %d", x.Check, x.Would, x.Only, x.Proved, x.Listed))
+		got = append(got, fmt.Sprintf("%s %d %d %d %d %d", x.Check, x.Would, x.Forever, x.Only, x.Proved, x.Listed))
 	}
-	want := []string{"spf 0 0 0 0", "dnsbl 3 2 2 1", "helo 1 0 0 0"}
-	if !slices.Equal(got, want) || w.Accepted != 4 {
-		t.Errorf("got %q of %d, want %q of 4", got, w.Accepted, want)
+	want := []string{"spf 0 0 0 0 0", "dnsbl 3 3 2 2 1", "helo 1 0 0 0 0", "dmarc 2 2 2 0 1"}
+	if !slices.Equal(got, want) || w.Accepted != 6 {
+		t.Errorf("got %q of %d, want %q of 6", got, w.Accepted, want)
+	}
+	if through, _ := w.Checks()[3].Through.Top(3); len(w.Checks()[3].Spares(3)) != 0 || len(through) != 1 || through[0] != (Count{"shop.example", 1}) {
+		t.Errorf("dmarc: rules %+v, through %+v", w.Checks()[3].Spares(3), through)
 	}
 	spares := w.Checks()[1].Spares(3)
 	if len(spares) != 1 || spares[0].N != 2 || remedyText(Remedy{Rule: &spares[0].Rule}) != "rule sender_domain=shop.example proof=spf skip=dnsbl" {

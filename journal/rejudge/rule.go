@@ -9,8 +9,8 @@ import (
 )
 
 // Propose gives the narrowest safe rule that would have let a case in: by the author's domain where DKIM proves it, else by the sender's
-// domain where SPF does, else by client and sender's domain together. Each is judged before it is given; ok is false where none holds, as
-// for a refusal by a deny rule, or one that is not the policy's.
+// domain where SPF does, else by client and sender's domain together. One that skips dmarc goes by the author too. Each is judged before it is
+// given; ok is false where none holds, as for a refusal by a deny rule, or one that is not the policy's.
 func Propose(p *policy.Policy, c policy.Case) (rule policy.Rule, ok bool) {
 	for _, r := range candidates(c) {
 		if r, ok := fit(p, c, r); ok {
@@ -55,8 +55,21 @@ func fit(p *policy.Policy, c policy.Case, r policy.Rule) (policy.Rule, bool) {
 			return r, false
 		}
 		r.Skip = append(slices.Clone(r.Skip), d.By)
+		if d.By == "dmarc" && len(r.FromDomain) == 0 {
+			if r.FromDomain = author(c); len(r.Client) == 0 {
+				return r, false // whom SPF proves could write in any author's name
+			}
+		}
 	}
 	return r, With(p, r).Replay(c).Done < policy.Defer
+}
+
+// author is the author's domain as a condition; none where there is not exactly one.
+func author(c policy.Case) []string {
+	if c.FromDomain == "" {
+		return nil
+	}
+	return []string{c.FromDomain}
 }
 
 // With is a policy with one more rule, before all others.
@@ -66,15 +79,9 @@ func With(p *policy.Policy, r policy.Rule) *policy.Policy {
 	return &q
 }
 
-// Proved says by what a case's sender is proved: "dkim" for the author's domain, else "spf" for the sender's; "" for nothing.
-func Proved(c policy.Case) string {
-	switch {
-	case c.FromDomain != "" && signed(c, c.FromDomain):
-		return "dkim"
-	case c.Sender.Domain != "" && passed(c, "spf"):
-		return "spf"
-	}
-	return ""
+// Proved says whether the name that a check goes by is proved: by DKIM the author's, by SPF the sender's, which tells dmarc nothing.
+func Proved(check string, c policy.Case) bool {
+	return c.FromDomain != "" && signed(c, c.FromDomain) || check != "dmarc" && c.Sender.Domain != "" && passed(c, "spf")
 }
 
 // signed says whether a signature passed for a domain, or for one above it.

@@ -10,11 +10,13 @@ import (
 type Watched struct {
 	Check   string
 	Would   int // recipients whom it would have refused, for now or for good
+	Forever int // of these, those whom it would have refused for good
 	Only    int // of these, those whom it alone would have refused
 	Proved  int // of these, those whose sender is proved
 	Listed  int // of these, those that came through a mailing list
 	Senders Tally
 	Lists   Tally
+	Through Tally            // of dmarc: domains that SPF proves and whose mail came through a list, so that they may be forwarders
 	Days    map[string]int   // by UTC day, "2026-11-21"
 	spares  map[string]Spare // by sender domain, bounded as the tally of senders
 }
@@ -64,23 +66,28 @@ func (w *Watch) Add(r *policy.Record, rc *policy.RecipientRecord) {
 	w.Accepted++
 	c := Case(r, rc)
 	var refusing []string
+	forever := map[string]bool{}
 	for _, st := range w.policy.Replay(c).Steps {
 		if st.Asked >= policy.Defer && w.checks[st.Finding.Check] != nil && st.Mode == policy.Monitor && !slices.Contains(refusing, st.Finding.Check) {
 			refusing = append(refusing, st.Finding.Check)
+			forever[st.Finding.Check] = st.Asked == policy.Reject
 		}
 	}
 	for _, name := range refusing {
-		w.checks[name].add(w.policy, r, c, len(refusing) == 1)
+		w.checks[name].add(w.policy, r, c, len(refusing) == 1, forever[name])
 	}
 }
 
 // add counts a recipient whom the check would have refused.
-func (x *Watched) add(p *policy.Policy, r *policy.Record, c policy.Case, alone bool) {
+func (x *Watched) add(p *policy.Policy, r *policy.Record, c policy.Case, alone, forever bool) {
 	x.Would++
+	if forever {
+		x.Forever++
+	}
 	if alone {
 		x.Only++
 	}
-	if Proved(c) != "" {
+	if Proved(x.Check, c) {
 		x.Proved++
 	}
 	if List(r) != "" {
@@ -89,6 +96,9 @@ func (x *Watched) add(p *policy.Policy, r *policy.Record, c policy.Case, alone b
 	domain := SenderDomain(r)
 	x.Senders.Add(domain)
 	x.Lists.Add(List(r))
+	if x.Check == "dmarc" && List(r) != "" && passed(c, "spf") {
+		x.Through.Add(domain)
+	}
 	x.Days[r.Time.UTC().Format("2006-01-02")]++
 	x.spare(p, c, domain)
 }
@@ -103,7 +113,7 @@ func (x *Watched) spare(p *policy.Policy, c policy.Case, domain string) {
 		}
 		return
 	}
-	if Proved(c) == "" || len(x.spares) >= tallyNames {
+	if !Proved(x.Check, c) || len(x.spares) >= tallyNames {
 		return
 	}
 	if rule, ok := Propose(enforced(p, x.Check), c); ok && len(rule.Proof) > 0 {
