@@ -32,15 +32,10 @@ var errNewer = errors.New("the file was written by a later version of gatepost")
 // openDB opens the database, made if it is not there. What has been committed outlives the process, and the file is sound whenever the
 // machine stops (WAL).
 func openDB(path string) (*sql.DB, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o640) // SQLite would let everybody read it
-	if err != nil {
+	if err := makeFile(path); err != nil {
 		return nil, err
 	}
-	f.Close()
-	if err := giveToOwner(path); err != nil {
-		return nil, err
-	}
-	u := url.URL{Scheme: "file", Opaque: url.PathEscape(path), RawQuery: "_txlock=immediate&_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)" +
+	u := url.URL{Scheme: "file", Opaque: url.PathEscape(path), RawQuery: "mode=rw&_txlock=immediate&_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)" +
 		"&_pragma=synchronous(NORMAL)&_pragma=journal_size_limit(16777216)"}
 	db, err := sql.Open("sqlite", u.String())
 	if err != nil {
@@ -54,17 +49,53 @@ func openDB(path string) (*sql.DB, error) {
 	return db, nil
 }
 
+// makeFile makes the file if it is not there; SQLite would let everybody read it. A command may run as root, in a directory where the
+// daemon's user can put what he likes: so root gives away only what it made here, and a file that stands elsewhere too is not opened.
+func makeFile(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o640)
+	if err == nil {
+		return errors.Join(giveToOwner(f), f.Close())
+	}
+	if !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	for _, name := range []string{path, path + "-wal", path + "-shm"} { // SQLite gives these to the owner of the first
+		if err := checkPlain(name); err != nil {
+			return err
+		}
+	}
+	if f, err = os.OpenFile(path, os.O_RDWR|syscall.O_NOFOLLOW, 0); err != nil { // SQLite would not say why
+		return err
+	}
+	return f.Close()
+}
+
+// checkPlain refuses what is no plain file, or has other names. What is not there is in order.
+func checkPlain(path string) error {
+	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); !info.Mode().IsRegular() || ok && st.Nlink > 1 {
+		return fmt.Errorf("%s is a link, or no plain file; it is not opened", path)
+	}
+	return nil
+}
+
 // giveToOwner gives a file that root made to the owner of its directory, who is the user that the daemon runs as.
-func giveToOwner(path string) error {
+func giveToOwner(f *os.File) error {
 	if os.Geteuid() != 0 {
 		return nil
 	}
-	info, err := os.Stat(filepath.Dir(path))
+	info, err := os.Stat(filepath.Dir(f.Name()))
 	if err != nil {
 		return err
 	}
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		return os.Chown(path, int(st.Uid), int(st.Gid))
+		return f.Chown(int(st.Uid), int(st.Gid))
 	}
 	return nil
 }

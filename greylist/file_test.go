@@ -1,0 +1,89 @@
+package greylist
+
+import (
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+)
+
+// nobody is a user who is not the one that runs the test, where that is root.
+const nobody = 65534
+
+// stateDir is a directory that belongs to nobody where the test may give it away.
+func stateDir(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if os.Geteuid() == 0 {
+		if err := os.Chown(dir, nobody, nobody); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func ownerOf(t *testing.T, path string) int {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return int(info.Sys().(*syscall.Stat_t).Uid)
+}
+
+// TestFileIsNoLink has the daemon's user put links where root's command looks for the greylist: no other file is made, given away or written.
+func TestFileIsNoLink(t *testing.T) {
+	for name, plant := range map[string]func(victim, path string) error{
+		"a link":               os.Symlink,
+		"a link to nothing":    func(victim, path string) error { return os.Symlink(victim+"-new", path) },
+		"another name":         os.Link,
+		"another name, as WAL": func(victim, path string) error { return os.Link(victim, path+"-wal") },
+		"a directory":          func(_, path string) error { return os.Mkdir(path, 0o700) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			victim, path := filepath.Join(t.TempDir(), "victim"), filepath.Join(stateDir(t), fileName)
+			if err := os.WriteFile(victim, nil, 0o600); err != nil { // an empty one SQLite would take for its own
+				t.Fatal(err)
+			}
+			if err := plant(victim, path); err != nil {
+				t.Fatal(err)
+			}
+			if name == "another name, as WAL" {
+				if err := os.WriteFile(path, nil, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if f, err := openFile(path, true); err == nil {
+				f.Close()
+				t.Error("it was opened")
+			}
+			if text, err := os.ReadFile(victim); err != nil || len(text) > 0 || ownerOf(t, victim) != os.Geteuid() {
+				t.Errorf("the other file has %d octets (%v), and belongs to %d", len(text), err, ownerOf(t, victim))
+			}
+			if _, err := os.Stat(victim + "-new"); err == nil {
+				t.Error("a file was made where a link led to")
+			}
+		})
+	}
+}
+
+// TestFileBelongsToTheDaemon: what a command makes as root belongs to the owner of the directory; what is there already keeps its owner.
+func TestFileBelongsToTheDaemon(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("it takes root")
+	}
+	path := filepath.Join(stateDir(t), fileName)
+	for _, want := range []int{nobody, 1} {
+		f, err := openFile(path, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+		if got := ownerOf(t, path); got != want {
+			t.Errorf("it belongs to %d, want %d", got, want)
+		}
+		if err := os.Chown(path, 1, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
