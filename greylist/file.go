@@ -36,7 +36,7 @@ func openDB(path string) (*sql.DB, error) {
 		return nil, err
 	}
 	u := url.URL{Scheme: "file", Opaque: url.PathEscape(path), RawQuery: "mode=rw&_txlock=immediate&_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)" +
-		"&_pragma=synchronous(NORMAL)&_pragma=journal_size_limit(16777216)"}
+		"&_pragma=synchronous(NORMAL)&_pragma=journal_size_limit(16777216)&_pragma=secure_delete(1)"}
 	db, err := sql.Open("sqlite", u.String())
 	if err != nil {
 		return nil, err
@@ -197,7 +197,7 @@ func (f *File) Put(ctx context.Context, rs []Record) error {
 	})
 }
 
-// Delete forgets entries, all or none.
+// Delete forgets entries, all or none. Nothing of them stays in the file or its WAL, unless somebody is just reading there.
 func (f *File) Delete(ctx context.Context, rs []Record) (int, error) {
 	count := int64(0)
 	err := f.edit(ctx, func(tx *sql.Tx) error {
@@ -211,6 +211,9 @@ func (f *File) Delete(ctx context.Context, rs []Record) (int, error) {
 		}
 		return note(ctx, tx, rs)
 	})
+	if err == nil {
+		_, err = f.db.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
+	}
 	return int(count), err
 }
 

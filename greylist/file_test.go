@@ -1,6 +1,9 @@
 package greylist
 
 import (
+	"bytes"
+	"context"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -85,5 +88,38 @@ func TestFileBelongsToTheDaemon(t *testing.T) {
 		if err := os.Chown(path, 1, 1); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestDeletedIsGone: no address of a deleted entry is left in the file, or beside it, while the daemon has it open.
+func TestDeletedIsGone(t *testing.T) {
+	q, f := openBoth(t)
+	expect(t, q, sight(2, "a@s.example", "amy.somebody@r.example", 0), FirstSeen)
+	expect(t, q, sight(3, "a@s.example", "b@r.example", 0), FirstSeen)
+	if err := q.save(); err != nil {
+		t.Fatal(err)
+	}
+	holds := func(text string) (found bool) {
+		err := fs.WalkDir(os.DirFS(filepath.Dir(q.path)), ".", func(name string, e fs.DirEntry, err error) error {
+			if err != nil || e.IsDir() {
+				return err
+			}
+			b, err := os.ReadFile(filepath.Join(filepath.Dir(q.path), name))
+			found = found || bytes.Contains(b, []byte(text))
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found
+	}
+	if !holds("amy.somebody") {
+		t.Fatal("the address is not where it is looked for")
+	}
+	if n, err := f.Delete(context.Background(), []Record{{Key: sight(2, "a@s.example", "amy.somebody@r.example", 0).Triplet}}); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
+	if holds("amy.somebody") || !holds("b@r.example") {
+		t.Error("the file still holds the address, or lost another")
 	}
 }
