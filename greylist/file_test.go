@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // nobody is a user who is not the one that runs the test, where that is root.
@@ -121,5 +122,64 @@ func TestDeletedIsGone(t *testing.T) {
 	}
 	if holds("amy.somebody") || !holds("b@r.example") {
 		t.Error("the file still holds the address, or lost another")
+	}
+}
+
+// TestSQLiteRemoved has the file removed, and another put in its place, under a running store: all it knows is written anew, with the labels.
+func TestSQLiteRemoved(t *testing.T) {
+	for name, replace := range map[string]bool{"removed": false, "replaced": true} {
+		t.Run(name, func(t *testing.T) {
+			path := t.TempDir() + "/" + fileName
+			q := reopen(t, Defaults(), path)
+			expect(t, q, sight(2, "a@s.example", "b@r.example", 0), FirstSeen)
+			if err := q.save(); err != nil {
+				t.Fatal(err)
+			}
+			expect(t, q, sight(3, "c@s.example", "d@r.example", 0), FirstSeen)
+			for _, end := range []string{"", "-wal", "-shm"} {
+				if err := os.Remove(path + end); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if replace {
+				allow(t, path)
+			}
+			if err := q.save(); err != nil {
+				t.Fatal(err)
+			}
+			if replace != (q.Stats()[StateAllowed] == 1) {
+				t.Errorf("%v", q.Stats())
+			}
+			allow(t, path) // a command is heard again
+			if err := q.save(); err != nil {
+				t.Fatal(err)
+			}
+			expect(t, q, sight(9, "a@s.example", "b@r.example", 0), Known)
+			f, err := openFile(path, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			got := map[string]bool{}
+			for _, r := range records(t, f)[StateWaiting] {
+				got[r.Label.Recipient] = true
+			}
+			if len(got) != 2 || !got["b@r.example"] || !got["d@r.example"] {
+				t.Errorf("the new file has %v", got)
+			}
+		})
+	}
+}
+
+// allow is a command that opens all recipients to 192.0.9.0/24.
+func allow(t *testing.T, path string) {
+	t.Helper()
+	f, err := openFile(path, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := f.Put(context.Background(), []Record{AllowedClient(Identity{Name: "192.0.9.0/24"}, time.Now())}); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -17,9 +18,10 @@ type SQLite struct {
 	table *table
 	path  string
 	log   *slog.Logger
-	db    *sql.DB // nil until it could be opened; of the writer alone
-	seen  int64   // the last edit that was taken over
-	sick  bool    // the last save failed
+	db    *sql.DB     // nil until it could be opened; of the writer alone
+	inode fs.FileInfo // of the file when it was opened
+	seen  int64       // the last edit that was taken over
+	sick  bool        // the last save failed
 	stop  chan struct{}
 	done  chan struct{}
 	once  sync.Once
@@ -85,8 +87,7 @@ func (q *SQLite) open() error {
 	db, err := openDB(q.path)
 	if err == nil {
 		if err = q.load(db); err == nil {
-			q.db = db
-			return nil
+			return q.use(db)
 		}
 		db.Close()
 	}
@@ -94,6 +95,16 @@ func (q *SQLite) open() error {
 		return q.setAside(err)
 	}
 	return err
+}
+
+// use takes a database into use.
+func (q *SQLite) use(db *sql.DB) (err error) {
+	if q.inode, err = os.Stat(q.path); err != nil {
+		db.Close()
+		return err
+	}
+	q.db = db
+	return nil
 }
 
 // setAside moves a file that is no sound database out of the way, for whoever wants to look at it, and begins a new one.
@@ -109,8 +120,8 @@ func (q *SQLite) setAside(why error) error {
 	if err != nil {
 		return err
 	}
-	q.db, q.seen = db, 0
-	return nil
+	q.seen = 0
+	return q.use(db)
 }
 
 // load reads the file. Sightings go on meanwhile: what the table holds already is newer, or as good. What goes beyond the limit is dropped

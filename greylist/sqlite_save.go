@@ -3,6 +3,9 @@ package greylist
 import (
 	"context"
 	"database/sql"
+	"errors"
+	"io/fs"
+	"os"
 )
 
 // batch is what a save writes.
@@ -20,6 +23,9 @@ type change struct {
 
 // save takes over what commands changed and writes what sightings changed, in one transaction: so neither undoes the other.
 func (q *SQLite) save() error {
+	if q.gone() {
+		q.leave()
+	}
 	if q.db == nil {
 		if err := q.open(); q.db == nil {
 			q.ail(err)
@@ -45,6 +51,39 @@ func (q *SQLite) save() error {
 	}
 	q.ail(err)
 	return err
+}
+
+// gone says whether the file is no longer what was opened: removed, or another.
+func (q *SQLite) gone() bool {
+	if q.db == nil {
+		return false
+	}
+	now, err := os.Stat(q.path)
+	return errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(now, q.inode)
+}
+
+// leave lets go of a file that is gone, so that all is written to the one in its place. It still tells the labels, which memory has not kept.
+func (q *SQLite) leave() {
+	q.log.Warn("the greylist was removed or replaced; all that is in memory is written anew", "file", q.path)
+	err := eachRow(context.Background(), q.db, func(k Key, _ Entry, label string) bool {
+		q.table.relabel(k, label)
+		return true
+	})
+	if err != nil {
+		q.log.Warn("the greylist does not know any more whom its entries are about", "error", err)
+	}
+	q.db.Close()
+	q.db = nil
+	q.table.undo(batch{all: true})
+}
+
+// relabel gives an entry its label back.
+func (t *table) relabel(k Key, label string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if n := t.nodes[k]; n != nil && n.label == "" {
+		n.label = label
+	}
 }
 
 // due says whether there is anything to do, without taking the lock of the writer.
