@@ -48,7 +48,7 @@ func (b *binder) report(p Problem) {
 	b.problems = append(b.problems, p)
 	b.blamed[p.Path] = true
 	if strings.HasSuffix(p.Path, "]") {
-		b.blamed[parent(p.Path)] = true // a list that lost an element is not also empty
+		b.blamed[parent(p.Path)] = true // what follows from the list as a whole
 	}
 }
 
@@ -183,7 +183,7 @@ func (b *binder) isTable(path string, in any) (map[string]any, bool) {
 	return table, ok
 }
 
-// list binds a list, element by element.
+// list binds a list, element by element. One that has a problem is zero and blamed, so that the others keep their places.
 func (b *binder) list(path string, in any, out reflect.Value, tag reflect.StructTag) {
 	if tables, ok := in.([]map[string]any); ok { // so the library has [[path]]
 		in = anys(tables)
@@ -193,14 +193,16 @@ func (b *binder) list(path string, in any, out reflect.Value, tag reflect.Struct
 		b.at(path, "expected a list, found %s%s", describe(in), inBrackets(in))
 		return
 	}
-	list := reflect.MakeSlice(out.Type(), 0, len(elements))
+	list := reflect.MakeSlice(out.Type(), len(elements), len(elements))
 	for i, e := range elements {
 		before := len(b.problems)
 		into := newOf(out.Type().Elem())
 		b.value(element(path, i), e, into, tag)
-		if len(b.problems) == before {
-			list = reflect.Append(list, into)
+		if len(b.problems) > before {
+			into.SetZero()
+			b.blamed[element(path, i)] = true
 		}
+		list.Index(i).Set(into)
 	}
 	out.Set(list)
 }
