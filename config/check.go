@@ -80,7 +80,24 @@ func (r *reader) check(k policy.Kind, table map[string]any) Check {
 	}); ok {
 		v.Validate(func(key, message string) { r.settingProblem(path, key, message) })
 	}
+	if v, ok := c.Settings.(interface {
+		Conditions(tell func(key, check string, outcome policy.Outcome))
+	}); ok {
+		v.Conditions(func(key, check string, outcome policy.Outcome) { r.condition(path+"."+key, check, outcome) })
+	}
 	return c
+}
+
+// condition refuses a check that there is not, and an outcome that it never reports.
+func (r *reader) condition(path, check string, outcome policy.Outcome) {
+	k, ok := r.kind(check)
+	if !ok {
+		r.at(path, "%v", noWord(check, "check", r.kindNames()))
+		return
+	}
+	if _, ok := k.Outcomes[outcome]; !ok {
+		r.at(path, "%v", noOutcome(outcome, k))
+	}
 }
 
 // settingProblem is a problem that a check found in its own settings; key is relative to its table, or empty.
@@ -93,13 +110,18 @@ func (r *reader) settingProblem(path, key, message string) {
 
 // outcomes refuses outcomes that the check never reports.
 func (r *reader) outcomes(path string, k policy.Kind, on map[policy.Outcome]policy.Action) {
+	for _, o := range slices.Sorted(maps.Keys(on)) {
+		if _, ok := k.Outcomes[o]; !ok {
+			r.atKey(under(path, string(o)), "%v", noOutcome(o, k))
+		}
+	}
+}
+
+// noOutcome says that the check never reports the outcome.
+func noOutcome(o policy.Outcome, k policy.Kind) error {
 	var known []string
 	for _, o := range slices.Sorted(maps.Keys(k.Outcomes)) {
 		known = append(known, string(o))
 	}
-	for _, o := range slices.Sorted(maps.Keys(on)) {
-		if _, ok := k.Outcomes[o]; !ok {
-			r.atKey(under(path, string(o)), "%v", noWord(string(o), "outcome of "+k.Name, known))
-		}
-	}
+	return noWord(string(o), "outcome of "+k.Name, known)
 }

@@ -1,6 +1,8 @@
 package config
 
 import (
+	"fmt"
+	"strings"
 	"time"
 
 	"gatepost/policy"
@@ -27,6 +29,7 @@ type greySettings struct {
 	Small  uint8         `toml:"small"`
 	Size   int64         `toml:"size" unit:"size"`
 	Ratio  *float64      `toml:"ratio"`
+	When   []string      `toml:"when"` // CHECK:OUTCOME
 	Note   string        // no tag: not the admin's
 }
 
@@ -41,6 +44,13 @@ type zone struct {
 }
 
 func (z *zone) SetDefaults() { z.Weight = 1 }
+
+func (s *greySettings) Conditions(tell func(key, check string, outcome policy.Outcome)) {
+	for i, w := range s.When {
+		check, outcome, _ := strings.Cut(w, ":")
+		tell(fmt.Sprintf("when[%d]", i), check, policy.Outcome(outcome))
+	}
+}
 
 func (s *greySettings) Validate(problem func(key, message string)) {
 	if s.Prefix.IPv4 > 32 {

@@ -14,7 +14,7 @@ type Condition struct {
 	Not     bool
 }
 
-// UnmarshalText reads a condition. Whether there is such a check, and such an outcome, is not known here.
+// UnmarshalText reads a condition. Whether there is such a check, and such an outcome, is not known here; see Settings.Conditions.
 func (c *Condition) UnmarshalText(b []byte) error {
 	check, outcome, ok := strings.Cut(string(b), ":")
 	outcome, not := strings.CutPrefix(outcome, "!")
@@ -39,6 +39,13 @@ func (c Condition) holds(o policy.Outcome) bool {
 		return o != c.Outcome && o != policy.TempError
 	}
 	return o == c.Outcome
+}
+
+// Conditions tells of each outcome of another check that the settings go by, with the key at which it stands, to who knows the checks.
+func (s *Settings) Conditions(tell func(key, check string, outcome policy.Outcome)) {
+	for i, c := range s.OnlyIf {
+		tell(fmt.Sprintf("only_if[%d]", i), c.Check, c.Outcome)
+	}
 }
 
 func isWord(s string) bool {

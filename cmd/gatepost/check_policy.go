@@ -1,9 +1,11 @@
 package main
 
 import (
+	"slices"
 	"strings"
 
 	"gatepost/config"
+	"gatepost/greylist"
 	"gatepost/policy"
 )
 
@@ -13,9 +15,18 @@ func checkPolicy(r *report, c *config.Config) {
 	for _, k := range c.Checks {
 		running[k.Name] = k.Mode != policy.Off
 	}
-	if !running["dmarc"] {
-		return
+	if running["dmarc"] {
+		checkProofs(r, running)
 	}
+	for _, k := range c.Checks {
+		if s, ok := k.Settings.(*greylist.Settings); ok && running[k.Name] {
+			checkConditions(r, s, running)
+		}
+	}
+}
+
+// checkProofs wants what dmarc goes by.
+func checkProofs(r *report, running map[string]bool) {
 	var missing []string
 	for _, name := range []string{"spf", "dkim"} {
 		if !running[name] {
@@ -25,5 +36,22 @@ func checkPolicy(r *report, c *config.Config) {
 	if len(missing) > 0 {
 		r.warn("check.dmarc", "name them in policy.checks; mode = \"monitor\" is enough",
 			"dmarc runs without %s: where nothing else proves the author, it comes to no result and refuses nothing", strings.Join(missing, " and "))
+	}
+}
+
+// checkConditions wants some check that greylisting goes by.
+func checkConditions(r *report, s *greylist.Settings, running map[string]bool) {
+	var named []string
+	for _, c := range s.OnlyIf {
+		if running[c.Check] {
+			return
+		}
+		if !slices.Contains(named, c.Check) {
+			named = append(named, c.Check)
+		}
+	}
+	if len(named) > 0 {
+		r.warn("check.greylist", "name them in policy.checks; mode = \"monitor\" is enough. only_if = [] makes everyone unknown wait",
+			"greylist runs without %s, which only_if goes by: nobody ever waits", strings.Join(named, " and "))
 	}
 }

@@ -10,9 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"gatepost/checks"
 	"gatepost/config"
 	"gatepost/greylist"
-	"gatepost/policy"
 )
 
 // TestGreylistExample loads the settings as the manual page of the check has them: they are the defaults.
@@ -21,7 +21,7 @@ func TestGreylistExample(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	example := "hostname = \"mx.example.com\"\n[backend.main]\naddress = [\"127.0.0.1:10026\"]\ndomains = [\"example.com\"]\n"
+	example := "hostname = \"mx.example.com\"\n[backend.main]\naddress = [\"127.0.0.1:10026\"]\ndomains = [\"example.com\"]\n[policy]\nchecks = [\"greylist\"]\n"
 	for line := range strings.Lines(f.Doc.Text()) {
 		if strings.HasPrefix(line, "\t") {
 			example += line
@@ -31,7 +31,7 @@ func TestGreylistExample(t *testing.T) {
 	if err := os.WriteFile(file, []byte(example), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	c, err := config.Load(file, []policy.Kind{greylist.Kind()})
+	c, err := config.Load(file, checks.Kinds())
 	if err != nil {
 		t.Fatalf("%v\n%s", err, example)
 	}
