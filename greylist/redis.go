@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"strconv"
 	"strings"
 	"sync"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/valkey-io/valkey-go"
 
+	"gatepost/internal/redisurl"
 	"gatepost/policy"
 )
 
@@ -35,32 +35,11 @@ type Redis struct {
 	client valkey.Client // nil until the server has answered once
 }
 
-// redisOptions reads a URL: redis://user:password@host:6379/0, rediss:// for TLS, unix:///path; "addr=host:port" in its query for more
-// nodes, "master_set=name" for sentinels.
-func redisOptions(s string) (valkey.ClientOption, error) {
-	o, err := valkey.ParseURL(s)
-	if err != nil {
-		return o, err
-	}
-	o.Dialer = net.Dialer{Timeout: time.Second, KeepAlive: time.Second}
-	o.ConnWriteTimeout = time.Second // a server that hangs is left soon; the caller has left before
-	o.DisableRetry = true            // there is no time for a second try
-	o.DisableCache = true
-	o.ClientName = "gatepost"
-	o.ClientSetInfo = valkey.DisableClientSetInfo
-	o.ReadBufferEachConn, o.WriteBufferEachConn = 64<<10, 64<<10
-	if o.Sentinel.MasterSet != "" {
-		o.Sentinel.TLSConfig = o.TLSConfig
-		o.Sentinel.TopologyRefreshInterval = 5 * time.Second
-	}
-	return o, nil
-}
-
 // openRedis makes the store and starts to connect. The error is one of the URL.
 func openRedis(s *Settings, log *slog.Logger) (*Redis, error) {
-	o, err := redisOptions(s.Store)
+	o, err := redisurl.Options(s.Store)
 	if err != nil {
-		return nil, fmt.Errorf("check.greylist.store is no address of a Redis server: %w", withoutURL(err))
+		return nil, fmt.Errorf("check.greylist.store %w", err)
 	}
 	r := &Redis{rules: s.rules(), options: o, log: log, sight: valkey.NewLuaScript(scriptSight), stop: make(chan struct{}), done: make(chan struct{})}
 	go r.connect()

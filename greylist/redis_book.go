@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/valkey-io/valkey-go"
+
+	"gatepost/internal/redisurl"
 )
 
 // RedisBook is the Book of a Redis or Valkey server.
@@ -22,9 +24,9 @@ type RedisBook struct {
 
 // openRedisBook connects. The error says that the server does not answer.
 func openRedisBook(s *Settings) (*RedisBook, error) {
-	o, err := redisOptions(s.Store)
+	o, err := redisurl.Options(s.Store)
 	if err != nil {
-		return nil, fmt.Errorf("check.greylist.store is no address of a Redis server: %w", withoutURL(err))
+		return nil, fmt.Errorf("check.greylist.store %w", err)
 	}
 	c, err := valkey.NewClient(o)
 	if err != nil {

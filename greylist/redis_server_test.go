@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/valkey-io/valkey-go"
+
+	"gatepost/internal/redisurl"
 )
 
 // server is a Redis or Valkey server of the test's own.
@@ -80,7 +82,7 @@ func (s *server) url() string { return fmt.Sprintf("redis://127.0.0.1:%d/0", s.p
 // client is a connection of the test's own, to set the server up.
 func (s *server) client() valkey.Client {
 	s.t.Helper()
-	o, err := redisOptions(s.url())
+	o, err := redisurl.Options(s.url())
 	if err != nil {
 		s.t.Fatal(err)
 	}

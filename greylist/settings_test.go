@@ -37,6 +37,9 @@ func TestValidate(t *testing.T) {
 			s.Store = "redis://a.example:26379?addr=b.example:26379&master_set=mail"
 		}, ""},
 		{"no such database", func(s *Settings) { s.Store = "redis://:secret@redis.example/x" }, "store"},
+		{"a password with a slash", func(s *Settings) { s.Store = "redis://amy:secret/x@redis.example:6379" }, "store"},
+		{"a password with a hash", func(s *Settings) { s.Store = "redis://amy:secret#x@redis.example:6379" }, "store"},
+		{"a password with a percent", func(s *Settings) { s.Store = "redis://amy:secret%zz@redis.example:6379" }, "store"},
 		{"no URL", func(s *Settings) { s.Store = "redis://:secret@redis.example:port\x7f" }, "store"},
 	} {
 		s, got := Defaults(), map[string]string{}

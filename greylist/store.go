@@ -5,11 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"path/filepath"
-	"strings"
 	"time"
 
+	"gatepost/internal/redisurl"
 	"gatepost/policy"
 )
 
@@ -81,22 +80,11 @@ func parseStore(s string) (string, error) {
 	if s == inMemory || s == inSQLite {
 		return s, nil
 	}
-	scheme, _, ok := strings.Cut(s, "://")
-	if !ok || !strings.Contains(" redis rediss valkey valkeys unix ", " "+scheme+" ") {
+	if !redisurl.Is(s) {
 		return "", errors.New(`is none of "memory", "sqlite", "redis://host:6379/0" and "rediss://user:password@host:6379/0"`)
 	}
-	if _, err := redisOptions(s); err != nil {
-		return "", fmt.Errorf("is no address of a Redis server: %w", withoutURL(err))
-	}
-	return inRedis, nil
-}
-
-// withoutURL is the reason of an error of the package url, without the URL, in which a password may stand.
-func withoutURL(err error) error {
-	if e, ok := errors.AsType[*url.Error](err); ok {
-		return e.Err
-	}
-	return err
+	_, err := redisurl.Options(s)
+	return inRedis, err
 }
 
 // Open opens the store that the settings name, for a daemon; dir is the state directory. A file that cannot be written, or a server that

@@ -200,6 +200,7 @@ func TestStoreSetting(t *testing.T) {
 		"valkey://h/1": "", "redis://h1?master_set=mail": "",
 		"": "is none of", "sqlite": "is none of", "redis": "is none of", "http://h": "is none of", "Memory": "is none of",
 		"redis://:secret@h:x/0": "is no address of a Redis server", "redis://:secret@h/a": "is no address of a Redis server",
+		"redis://amy:secret/x@h:6379":        "is no address of a Redis server",
 		"redis://:secret@h/0?dial_timeout=x": "is no address of a Redis server", "redis://:secret@[h/0": "is no address of a Redis server",
 	} {
 		s := defaults()

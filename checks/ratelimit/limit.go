@@ -40,7 +40,7 @@ func defaults() *Settings {
 
 // Validate tells what is wrong with the settings.
 func (s *Settings) Validate(problem func(key, message string)) {
-	if _, err := redisOptions(s.Store); err != nil && s.Store != inMemory {
+	if _, err := options(s.Store); err != nil && s.Store != inMemory {
 		problem("store", err.Error())
 	}
 }

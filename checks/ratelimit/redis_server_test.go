@@ -81,7 +81,7 @@ func (s *redisServer) url() string { return fmt.Sprintf("redis://127.0.0.1:%d/0"
 // client is a connection of the test's own, to set the server up.
 func (s *redisServer) client() valkey.Client {
 	s.t.Helper()
-	o, err := redisOptions(s.url())
+	o, err := options(s.url())
 	if err != nil {
 		s.t.Fatal(err)
 	}

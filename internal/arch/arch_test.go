@@ -29,11 +29,12 @@ var rules = []struct {
 	{"proxy/smtp", nil},
 	{"proxy/backend", []string{"proxy/smtp"}},
 	{"proxy", []string{"policy", "proxy/...", "resolver/idn"}},
-	{"greylist", []string{"policy", "resolver", "greylist/..."}},
+	{"greylist", []string{"policy", "resolver", "resolver/idn", "internal/redisurl", "greylist/..."}},
 	{"journal", []string{"policy"}},
 	{"config", []string{"policy", "config/..."}},
 	{"internal/socket", nil},
 	{"internal/workers", nil},
+	{"internal/redisurl", nil},
 	{"internal", []string{"internal/..."}},
 	{"cmd", []string{"..."}},
 }
@@ -91,6 +92,8 @@ func TestRules(t *testing.T) {
 		{"checks/spf", "github.com/miekg/dns", false},
 		{"greylist", "gatepost/checks/spf", false},
 		{"greylist", "gatepost/resolver", true},
+		{"greylist", "gatepost/internal/redisurl", true},
+		{"greylist", "gatepost/internal/mailsink", false},
 		{"proxy", "gatepost/policy", true},
 		{"proxy", "gatepost/proxy/backend", true},
 		{"proxy", "gatepost/checks", false},
@@ -154,7 +157,7 @@ func allowed(folder string) ([]string, bool) {
 		return []string{"policy", "resolver", "resolver/idn", "checks/...", "greylist/...", "greylist"}, true
 	case fits(folder, "checks/..."):
 		parts := strings.Split(folder, "/")
-		return []string{"policy", "resolver", "resolver/idn", "checks/" + parts[1] + "/..."}, true
+		return []string{"policy", "resolver", "resolver/idn", "internal/redisurl", "checks/" + parts[1] + "/..."}, true
 	}
 	for _, r := range rules {
 		if fits(folder, r.folder) || fits(folder, r.folder+"/...") {
