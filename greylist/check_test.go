@@ -104,8 +104,8 @@ func TestWhoWaits(t *testing.T) {
 
 func TestSkip(t *testing.T) {
 	s := everyone()
-	s.Skip = Skip{Client: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}, SenderDomain: []string{"bank.example", ".shop.example"},
-		Recipient: []string{"postmaster@r.example", "open.example"}}
+	s.Skip = Skip{Client: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}, SenderDomain: []string{"bank.example", ".shop.example", "BÜCHER.example."},
+		Recipient: []string{"postmaster@r.example", "open.example", `"Amy B"@r.example.`, ".bücher.example"}}
 	for _, c := range []struct{ client, sender, rcpt, why string }{
 		{"198.51.100.7", "a@s.example", "b@r.example", "skip.client"},
 		{"192.0.2.1", "a@bank.example", "b@r.example", "skip.sender_domain"},
@@ -115,6 +115,9 @@ func TestSkip(t *testing.T) {
 		{"192.0.2.1", "a@badshop.example", "b@r.example", ""},
 		{"192.0.2.1", "a@s.example", "Postmaster@r.example", "skip.recipient"},
 		{"192.0.2.1", "a@s.example", "b@open.example", "skip.recipient"},
+		{"192.0.2.1", "a@xn--bcher-kva.example", "b@r.example", "skip.sender_domain"},
+		{"192.0.2.1", "a@s.example", "amy b@r.example", "skip.recipient"},
+		{"192.0.2.1", "a@s.example", "b@news.xn--bcher-kva.example", "skip.recipient"},
 		{"192.0.2.1", "<>", "b@r.example", ""},
 	} {
 		check, _ := newCheck(s)

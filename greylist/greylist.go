@@ -27,7 +27,7 @@
 // judged by the other conditions alone.
 //
 // A sender_domain under skip is a claim that anyone can make; a rule with proof = "spf or dkim" is the better way for one that has it. In these
-// lists a domain with a leading dot stands for itself and all below it.
+// lists a domain with a leading dot stands for itself and all below it; a recipient may be an address, too.
 //
 // Outcomes: new (first seen; defer), early (back before the time; defer, and the wait goes on from the first try), pass (the three passed
 // before, or now), known (the client is known), skipped (no condition holds, or it is under skip), temperror (the store has failed or
@@ -88,7 +88,9 @@ func New(s *Settings, store Store, log *slog.Logger, now func() time.Time) *Chec
 	if err != nil {
 		panic(err) // of a size below 1 alone
 	}
-	return &Check{settings: *s, store: store, log: log, clock: newClock(now), held: held}
+	own := *s
+	own.Skip = s.Skip.canonical()
+	return &Check{settings: own, store: store, log: log, clock: newClock(now), held: held}
 }
 
 // Close closes the store. Sessions that began with this check may still ask it: it has nothing against their mail.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"gatepost/policy"
+	"gatepost/resolver/idn"
 )
 
 // Settings are those of [check.greylist].
@@ -72,20 +73,50 @@ func (s *Settings) Validate(problem func(key, message string)) {
 	within("known_after.network", s.KnownAfter.Network >= 0 && s.KnownAfter.Network <= 1e6, "is not from 0 to 1000000")
 	within("max_entries", s.MaxEntries >= 1000 && s.MaxEntries <= 50e6, "is not from 1000 to 50000000")
 	for i, d := range s.Skip.SenderDomain {
-		within(fmt.Sprintf("skip.sender_domain[%d]", i), isDomain(d), "is no domain such as \"example.com\" or \".example.com\"")
+		_, ok := canonicalDomain(d)
+		within(fmt.Sprintf("skip.sender_domain[%d]", i), ok, "is no domain such as \"example.com\" or \".example.com\"")
 	}
 	for i, r := range s.Skip.Recipient {
-		within(fmt.Sprintf("skip.recipient[%d]", i), isDomain(r[strings.LastIndexByte(r, '@')+1:]), "is no address and no domain")
+		_, ok := canonicalRecipient(r)
+		within(fmt.Sprintf("skip.recipient[%d]", i), ok, "is no address and no domain, such as \"amy@example.com\", \"example.com\" or \".example.com\"")
 	}
 	if _, err := parseStore(s.Store); err != nil {
 		problem("store", err.Error())
 	}
 }
 
-// isDomain says whether a text may be a domain, with a leading dot or without. A slip such as a star or a space is found.
-func isDomain(s string) bool {
-	s = strings.TrimPrefix(s, ".")
-	return s != "" && !strings.HasPrefix(s, ".") && !strings.ContainsAny(s, " *@/\\\"'<>,;")
+// canonical is the lists in the form in which mail has its addresses.
+func (s Skip) canonical() Skip {
+	c := Skip{Client: s.Client}
+	for _, d := range s.SenderDomain {
+		name, _ := canonicalDomain(d)
+		c.SenderDomain = append(c.SenderDomain, name)
+	}
+	for _, r := range s.Recipient {
+		name, _ := canonicalRecipient(r)
+		c.Recipient = append(c.Recipient, name)
+	}
+	return c
+}
+
+// canonicalDomain is a domain of a list, with a leading dot or without, in lower case and A-labels; false where it is none.
+func canonicalDomain(s string) (string, bool) {
+	dot := ""
+	if strings.HasPrefix(s, ".") {
+		dot = "."
+	}
+	name, ok := idn.Canonical(strings.TrimSuffix(s[len(dot):], "."))
+	return dot + name, ok
+}
+
+// canonicalRecipient is an address of a list, its local part in lower case and without quotes, or a domain; false where it is neither.
+func canonicalRecipient(s string) (string, bool) {
+	at := strings.LastIndexByte(s, '@')
+	if at < 0 {
+		return canonicalDomain(s)
+	}
+	name, ok := idn.Canonical(strings.TrimSuffix(s[at+1:], "."))
+	return strings.ToLower(policy.Unquoted(s[:at])) + "@" + name, ok && at > 0
 }
 
 // rules are the settings as the machine of entries has them.
@@ -106,15 +137,14 @@ func (s *Settings) asked(v policy.View) (because string, ok bool) {
 	return "", false
 }
 
-// why is the reason to skip, "" where there is none.
+// why is the reason to skip, "" where there is none. The lists are canonical.
 func (s *Skip) why(v policy.View) string {
-	rcpt, domain := strings.ToLower(v.Recipient.String()), v.Recipient.Domain
 	switch {
 	case slices.ContainsFunc(s.Client, func(p netip.Prefix) bool { return p.Contains(v.Client) }):
 		return "skip.client"
 	case inDomains(s.SenderDomain, v.Sender.Domain):
 		return "skip.sender_domain"
-	case inDomains(s.Recipient, domain) || slices.ContainsFunc(s.Recipient, func(r string) bool { return strings.EqualFold(r, rcpt) }):
+	case inDomains(s.Recipient, v.Recipient.Domain) || slices.Contains(s.Recipient, plainMailbox(v.Recipient)):
 		return "skip.recipient"
 	}
 	return ""
@@ -126,7 +156,6 @@ func inDomains(list []string, domain string) bool {
 		return false
 	}
 	return slices.ContainsFunc(list, func(d string) bool {
-		d = strings.ToLower(d)
 		return d == domain || strings.HasPrefix(d, ".") && (d[1:] == domain || strings.HasSuffix(domain, d))
 	})
 }

@@ -27,6 +27,11 @@ func TestValidate(t *testing.T) {
 		{"no room", func(s *Settings) { s.MaxEntries = 10 }, "max_entries"},
 		{"a star", func(s *Settings) { s.Skip.SenderDomain = []string{"ok.example", "*.example"} }, "skip.sender_domain[1]"},
 		{"an address without a domain", func(s *Settings) { s.Skip.Recipient = []string{"amy@"} }, "skip.recipient[0]"},
+		{"an address without a local part", func(s *Settings) { s.Skip.Recipient = []string{"@example.com"} }, "skip.recipient[0]"},
+		{"an address of a machine", func(s *Settings) { s.Skip.SenderDomain = []string{"192.0.2.1"} }, "skip.sender_domain[0]"},
+		{"domains in other forms", func(s *Settings) {
+			s.Skip.SenderDomain, s.Skip.Recipient = []string{".Bücher.example."}, []string{"bücher.example", "example.org.", `"A b"@EXAMPLE.org`}
+		}, ""},
 		{"recipients", func(s *Settings) { s.Skip.Recipient = []string{"amy@r.example", ".r.example"} }, ""},
 		{"memory", func(s *Settings) { s.Store = "memory" }, ""},
 		{"no such store", func(s *Settings) { s.Store = "postgres://x" }, "store"},
