@@ -120,6 +120,9 @@ func (c *Check) Run(ctx context.Context, v policy.View) policy.Finding {
 	defer cancel()
 	f := policy.Finding{Outcome: policy.Pass, Status: policy.Status{Subject: 7, Detail: 1}, Code: 450} // REPLIES: rate limit, this mail
 	for _, q := range counts {
+		if isOver(f) { // what is refused is not counted
+			q.n = 0
+		}
 		c.take(ctx, q, v.Time, &f)
 	}
 	return f
@@ -177,11 +180,14 @@ func (c *Check) take(ctx context.Context, q counted, now time.Time, f *policy.Fi
 	f.Facts = append(f.Facts, policy.Fact{Key: string(q.what), Value: fmt.Sprintf("%d of %v", use.Used, q.limit)})
 	// Unknown users are counted only when they are known to be, so here it is the room for one more that matters.
 	over := use.Over || q.what == Unknown && use.Retry > 0
-	if over && (f.Outcome == policy.Pass || f.Outcome == policy.TempError) {
+	if over && !isOver(*f) {
 		f.Outcome, f.Text = q.what, text(q)
 		f.Facts = append(f.Facts, policy.Fact{Key: "retry", Value: short(use.Retry.Round(time.Second))})
 	}
 }
+
+// isOver says whether a limit is passed.
+func isOver(f policy.Finding) bool { return f.Outcome != policy.Pass && f.Outcome != policy.TempError }
 
 // Observe counts a recipient that was refused as unknown.
 func (c *Check) Observe(v policy.View, r policy.Reply) {

@@ -117,6 +117,21 @@ func TestSessionsThatBeginWithRSET(t *testing.T) {
 	})
 }
 
+// TestRefusedIsNotCounted: what one limit refuses uses up nothing of the others.
+func TestRefusedIsNotCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := small(NewMemory(100), func(s *Settings) {
+			s.Connections, s.Messages, s.Recipients = Limit{1, time.Hour}, Limit{3, 4 * time.Hour}, Limit{3, 4 * time.Hour}
+		})
+		want(t, "the first", session(t, p, stranger, "x.example", 1), pass(1))
+		for range 4 {
+			want(t, "those after it", session(t, p, stranger, "x.example", 1), repeat(Connections, 1))
+		}
+		time.Sleep(time.Hour)
+		want(t, "an hour later", session(t, p, stranger, "x.example", 1, 1), pass(2))
+	})
+}
+
 // TestCountedOnceLetPass: what was refused at first is counted when it passes after all, and once. A crowd that asks again and again gets
 // no more through than the limit.
 func TestCountedOnceLetPass(t *testing.T) {
@@ -295,7 +310,7 @@ func TestEvidenceAndReply(t *testing.T) {
 	v := policy.View{Client: netip.MustParseAddr(stranger), Time: now}
 	c.Run(t.Context(), v)
 	f := c.Run(t.Context(), v)
-	facts := []policy.Fact{{Key: "messages", Value: "1 of 1/10m"}, {Key: "retry", Value: "10m"}, {Key: "recipients", Value: "2 of 100/1h"}}
+	facts := []policy.Fact{{Key: "messages", Value: "1 of 1/10m"}, {Key: "retry", Value: "10m"}, {Key: "recipients", Value: "1 of 100/1h"}}
 	if diff := cmp.Diff(facts, f.Facts); diff != "" {
 		t.Error(diff)
 	}
