@@ -154,13 +154,14 @@ func redisKey(client, k Key) string {
 	return redisSpace + "{" + client.String() + "}:" + k.String()
 }
 
-// Stats counts the entries by state. The count is made in the background, at most each ten minutes; before the first it is empty.
+// Stats counts the entries by state. The count is made in the background, at most each ten minutes; before the first it is empty. Of more than
+// can be counted in a minute it is less than there are; an entry that the server names twice counts twice.
 func (r *Redis) Stats() map[State]int {
 	c, err := r.connected()
 	if err != nil {
 		return r.count.last()
 	}
-	return r.count.get(func(ctx context.Context, yield func(Record) bool) error { return scanAll(ctx, c, yield) })
+	return r.count.get(func(ctx context.Context, yield func(Record) bool) error { return scanAll(ctx, c, nil, yield) })
 }
 
 // Close ends the connections.

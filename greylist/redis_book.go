@@ -37,7 +37,7 @@ func openRedisBook(s *Settings) (*RedisBook, error) {
 
 // Each gives all entries.
 func (b *RedisBook) Each(ctx context.Context, yield func(Record) bool) error {
-	return scanAll(ctx, b.client, yield)
+	return scanAll(ctx, b.client, map[string]bool{}, yield)
 }
 
 // Put adds entries, each as one step.
@@ -75,10 +75,14 @@ func (b *RedisBook) Close() error {
 // scanPage is how many keys are asked for at once.
 const scanPage = 1000
 
-// scanAll gives the entries of all nodes. A key that the server names twice, or that a replica has too, is given once.
-func scanAll(ctx context.Context, c valkey.Client, yield func(Record) bool) error {
-	given := map[string]bool{}
-	for _, node := range c.Nodes() {
+// scanAll gives the entries of all nodes. given are the keys that were given, so that one that a server names twice is given once; nil: it
+// may be given twice, and no key is held.
+func scanAll(ctx context.Context, c valkey.Client, given map[string]bool, yield func(Record) bool) error {
+	nodes := c.Nodes()
+	for _, node := range nodes {
+		if len(nodes) > 1 && isReplica(ctx, node) {
+			continue
+		}
 		var cursor uint64
 		for {
 			page, err := node.Do(ctx, node.B().Scan().Cursor(cursor).Match(redisSpace+"*").Count(scanPage).Build()).AsScanEntry()
@@ -96,16 +100,29 @@ func scanAll(ctx context.Context, c valkey.Client, yield func(Record) bool) erro
 	return nil
 }
 
+// isReplica says whether a node has only what another has. One that does not tell is taken for none.
+func isReplica(ctx context.Context, node valkey.Client) bool {
+	answer, err := node.Do(ctx, node.B().Role().Build()).ToArray()
+	if err != nil || len(answer) == 0 {
+		return false
+	}
+	role, _ := answer[0].ToString()
+	return role == "slave"
+}
+
 // getPage gives the entries under some keys; false where no more are wanted.
 func getPage(ctx context.Context, c valkey.Client, keys []string, given map[string]bool, yield func(Record) bool) (bool, error) {
 	var gets valkey.Commands
 	var names []string
 	for _, k := range keys {
-		if !given[k] {
-			given[k] = true
-			names = append(names, k)
-			gets = append(gets, c.B().Get().Key(k).Build())
+		if given[k] {
+			continue
 		}
+		if given != nil {
+			given[k] = true
+		}
+		names = append(names, k)
+		gets = append(gets, c.B().Get().Key(k).Build())
 	}
 	if len(gets) == 0 {
 		return true, nil
@@ -168,6 +185,7 @@ func (c *counter) get(each func(context.Context, func(Record) bool) error) map[S
 	return c.last()
 }
 
+// run counts. What the time does not reach is left out.
 func (c *counter) run(each func(context.Context, func(Record) bool) error) {
 	ctx, cancel := context.WithTimeout(context.Background(), countTime)
 	defer cancel()
@@ -179,7 +197,7 @@ func (c *counter) run(each func(context.Context, func(Record) bool) error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.busy, c.at = false, time.Now()
-	if err == nil {
+	if err == nil || ctx.Err() != nil {
 		c.counts = counts
 	}
 }

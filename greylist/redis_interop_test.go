@@ -5,6 +5,7 @@ package greylist
 import (
 	"context"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -230,6 +231,45 @@ func TestRedisCluster(t *testing.T) {
 	})
 	if c.Mode() != valkey.ClientModeCluster {
 		t.Errorf("mode %s", c.Mode())
+	}
+}
+
+// TestRedisReplica has a cluster in which another server repeats what the first has: it is counted once.
+func TestRedisReplica(t *testing.T) {
+	s, replica := newServer(t, "--cluster-enabled", "yes"), newServer(t, "--cluster-enabled", "yes")
+	say := func(s *server, command string) string {
+		conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", s.port))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		conn.SetDeadline(time.Now().Add(time.Second))
+		fmt.Fprint(conn, command+"\r\nQUIT\r\n")
+		answer, _ := io.ReadAll(conn)
+		return string(answer)
+	}
+	say(s, "CLUSTER ADDSLOTSRANGE 0 16383")
+	say(replica, fmt.Sprintf("CLUSTER MEET 127.0.0.1 %d", s.port))
+	_, id, _ := strings.Cut(say(s, "CLUSTER MYID"), "\r\n")
+	id, _, _ = strings.Cut(id, "\r\n")
+	s.until("a replica", func() bool { return strings.HasPrefix(say(replica, "CLUSTER REPLICATE "+id), "+OK") })
+	s.until("its link", func() bool { return strings.Contains(say(replica, "INFO replication"), "master_link_status:up") })
+	s.until("the cluster", func() bool {
+		return strings.Contains(say(s, "CLUSTER SLOTS"), fmt.Sprint(":", replica.port, "\r\n")) && strings.Contains(say(s, "CLUSTER INFO"), "cluster_state:ok")
+	})
+	r := s.redis()
+	for i := range 50 {
+		expect(t, r, sight(2, "a@s.example", fmt.Sprintf("r%d@r.example", i), 0), FirstSeen)
+	}
+	s.until("the replica to have them", func() bool { return strings.Contains(say(replica, "DBSIZE"), ":50\r\n") })
+	c, err := r.connected()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.until("both nodes to be known", func() bool { return len(c.Nodes()) == 2 })
+	n := 0
+	if err := scanAll(context.Background(), c, nil, func(Record) bool { n++; return true }); err != nil || n != 50 {
+		t.Errorf("counted %d of 50: %v", n, err)
 	}
 }
 
