@@ -12,18 +12,17 @@ import (
 	"gatepost/policy"
 )
 
-// Learned is what a mail log taught.
+// Learned is what there was in a mail log.
 type Learned struct {
 	Lines  int // read
 	Mails  int // delivered to a recipient, with client and sender known
 	Format string
-	Sheet  *Sheet
 }
 
-// Learn reads the log of a mail server that served before, and gathers who brought mail that was delivered. It knows Postfix and Exim by
-// their lines. Lines that it does not understand are passed over; the error is one of reading. now is for lines that name no year.
-func Learn(ctx context.Context, r io.Reader, s *Settings, now time.Time) (*Learned, error) {
-	l := &Learned{Sheet: newSheet(s)}
+// Learn reads the log of a mail server that served before, and adds to the sheet who brought mail that was delivered. It knows Postfix and Exim
+// by their lines. Lines that it does not understand are passed over; the error is one of reading. now is for lines that name no year.
+func (t *Sheet) Learn(ctx context.Context, r io.Reader, now time.Time) (*Learned, error) {
+	l := &Learned{}
 	logs := []mailLog{newPostfixLog(now), newEximLog(now)}
 	in := bufio.NewReaderSize(r, 64<<10)
 	for {
@@ -39,7 +38,7 @@ func Learn(ctx context.Context, r io.Reader, s *Settings, now time.Time) (*Learn
 			if d, ok := m.line(line); ok {
 				l.Mails++
 				l.Format = m.name()
-				l.Sheet.add(d)
+				t.add(d)
 			}
 		}
 	}
@@ -122,10 +121,17 @@ func (p *pending[T]) begin(id string) *T {
 // SPF passes, so a domain that was forged in the log gains nothing by it.
 type Sheet struct {
 	settings *Settings
-	records  map[Key]*Record
+	records  map[Key]*row
 }
 
-func newSheet(s *Settings) *Sheet { return &Sheet{s, map[Key]*Record{}} }
+// row is an entry on a sheet.
+type row struct {
+	Record
+	counted time.Time // at which mail last; of several logs the newest may come first
+}
+
+// NewSheet makes an empty one.
+func NewSheet(s *Settings) *Sheet { return &Sheet{s, map[Key]*row{}} }
 
 // add counts a delivery. What the client itself may skip is counted too: settings change.
 func (t *Sheet) add(d delivery) {
@@ -146,7 +152,7 @@ func (t *Sheet) add(d delivery) {
 // client counts a mail of a client, at most one in each delay, as the check does.
 func (t *Sheet) client(id Identity, at time.Time) {
 	k := id.key()
-	if r := t.records[k]; r != nil && span(at.UnixMilli()-r.Entry.Last).Abs() < t.settings.Delay {
+	if r := t.records[k]; r != nil && at.Sub(r.counted).Abs() < t.settings.Delay {
 		return
 	}
 	r := t.count(Record{Key: k, Owner: k, Label: newLabel(id, "", "")}, at, IsClient)
@@ -155,14 +161,15 @@ func (t *Sheet) client(id Identity, at time.Time) {
 	}
 }
 
-func (t *Sheet) count(r Record, at time.Time, flags Flags) *Record {
+func (t *Sheet) count(r Record, at time.Time, flags Flags) *row {
 	ms := at.UnixMilli()
 	got := t.records[r.Key]
 	if got == nil {
 		r.Entry = Entry{First: ms, Last: ms, Flags: flags}
-		got = &r
+		got = &row{Record: r}
 		t.records[r.Key] = got
 	}
+	got.counted = at
 	got.Entry.First, got.Entry.Last = min(got.Entry.First, ms), max(got.Entry.Last, ms)
 	got.Entry.Passed++
 	return got
@@ -176,7 +183,7 @@ func (t *Sheet) Records(now time.Time) []Record {
 		owner := t.records[r.Owner]
 		covered := r.Key != r.Owner && owner != nil && owner.Entry.Flags&IsKnown != 0
 		if !covered && !rules.over(r.Entry, now.UnixMilli()) {
-			rs = append(rs, *r)
+			rs = append(rs, r.Record)
 		}
 	}
 	return rs

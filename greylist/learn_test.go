@@ -19,16 +19,40 @@ var someDay = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 // learn is what a log teaches, a line an entry.
 func learn(t *testing.T, log string, s *Settings, now time.Time) (*Learned, []string) {
 	t.Helper()
-	l, err := Learn(context.Background(), strings.NewReader(log), s, now)
+	sheet := NewSheet(s)
+	l, err := sheet.Learn(context.Background(), strings.NewReader(log), now)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var lines []string
-	for _, r := range l.Sheet.Records(now) {
+	return l, linesOf(sheet, now)
+}
+
+// linesOf is a sheet, a line an entry.
+func linesOf(sheet *Sheet, now time.Time) (lines []string) {
+	for _, r := range sheet.Records(now) {
 		lines = append(lines, fmt.Sprintf("%s %d %s %s", r.Entry.State(), r.Entry.Passed, time.UnixMilli(r.Entry.Last).UTC().Format("01-02 15:04"), r.Label.pack()))
 	}
 	slices.Sort(lines)
-	return l, lines
+	return lines
+}
+
+// TestLearnTogether: several logs count together, whichever comes first, and a mail for many recipients is one mail in each.
+func TestLearnTogether(t *testing.T) {
+	sheet := NewSheet(Defaults())
+	for _, log := range []string{
+		mailLines(1, "Nov 20 10:00:00", "192.0.2.1", "", "a@r.example") + mailLines(2, "Nov 20 12:00:00", "192.0.2.1", "", "a@r.example") +
+			mailLines(3, "Nov 20 12:00:00", "192.0.3.1", "", "a@r.example"),
+		mailLines(1, "Nov 18 10:00:00", "192.0.2.1", "", "a@r.example") + mailLines(2, "Nov 18 12:00:00", "192.0.2.1", "", "a@r.example") +
+			mailLines(3, "Nov 18 12:00:00", "192.0.3.1", "", "a@r.example") + mailLines(4, "Nov 18 12:00:01", "192.0.3.1", "", "a@r.example"),
+	} {
+		if _, err := sheet.Learn(t.Context(), strings.NewReader(log), someDay); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := []string{"known 4 11-20 12:00 192.0.2.0/24", "passed 3 11-20 12:00 192.0.3.0/24 <> a@r.example", "seen 2 11-20 12:00 192.0.3.0/24"}
+	if diff := cmp.Diff(want, linesOf(sheet, someDay)); diff != "" {
+		t.Error(diff)
+	}
 }
 
 // TestLearnFiles: what real lines teach.
@@ -80,14 +104,17 @@ func TestLearnDayOne(t *testing.T) {
 	}
 	log += mailLines(9, "Nov 19 10:00:00", "192.0.7.1", "once@once.example", "b@r.example")
 	log += mailLines(8, "Nov 19 10:00:00", "192.0.8.1", "a@s.example", "b@r.example") + mailLines(7, "Nov 19 10:01:00", "192.0.8.1", "a@s.example", "c@r.example")
-	l, lines := learn(t, log, Defaults(), someDay)
-	for _, line := range lines {
+	sheet := NewSheet(Defaults())
+	if _, err := sheet.Learn(t.Context(), strings.NewReader(log), someDay); err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range linesOf(sheet, someDay) {
 		if strings.Contains(line, " 192.0.2.0/24 ") {
 			t.Errorf("a triplet of a network that is known: %s", line)
 		}
 	}
 	m := NewMemory(Defaults())
-	if err := m.Put(t.Context(), l.Sheet.Records(someDay)); err != nil {
+	if err := m.Put(t.Context(), sheet.Records(someDay)); err != nil {
 		t.Fatal(err)
 	}
 	now := someDay.UnixMilli()
@@ -137,7 +164,7 @@ func TestLearnYear(t *testing.T) {
 func TestLearnStops(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := Learn(ctx, strings.NewReader("x\ny\n"), Defaults(), someDay); !errors.Is(err, context.Canceled) {
+	if _, err := NewSheet(Defaults()).Learn(ctx, strings.NewReader("x\ny\n"), someDay); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
 }
@@ -153,7 +180,7 @@ func TestLearnBounded(t *testing.T) {
 	}
 	s := Defaults()
 	s.MaxEntries = 1000
-	sheet := newSheet(s)
+	sheet := NewSheet(s)
 	for i := range 5000 {
 		sheet.add(delivery{at: someDay, client: view("192.0.2.1", "a@b", "c@d").Client, rcpt: address(fmt.Sprint(i, "@r.example"))})
 	}
@@ -174,11 +201,11 @@ func FuzzLearn(f *testing.F) {
 	f.Add("2026-11-20 10:02:11 [")
 	f.Add(" postfix]: : ")
 	f.Fuzz(func(t *testing.T, log string) {
-		l, err := Learn(context.Background(), strings.NewReader(log), Defaults(), someDay)
-		if err != nil {
+		sheet := NewSheet(Defaults())
+		if _, err := sheet.Learn(context.Background(), strings.NewReader(log), someDay); err != nil {
 			t.Fatal(err)
 		}
-		for _, r := range l.Sheet.Records(someDay) {
+		for _, r := range sheet.Records(someDay) {
 			if r.Entry.First > r.Entry.Last || r.Entry.Last > someDay.UnixMilli() || r.Entry.Passed == 0 || r.Entry.State() == StateWaiting {
 				t.Errorf("%+v", r)
 			}

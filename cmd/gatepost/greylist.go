@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
 	"golang.org/x/net/idna"
 
@@ -116,7 +118,7 @@ func (f *greylistFlags) listCommand() *cobra.Command {
 		Short: "List entries, one a line",
 		RunE: func(cmd *cobra.Command, words []string) error {
 			return f.each(cmd, words, func(out io.Writer, _ *ledger, rs []greylist.Record) error {
-				return writeList(out, rs, f.limit)
+				return writeList(out, rs, f.limit, isTerminal(out))
 			})
 		},
 	}
@@ -197,8 +199,14 @@ func (l *ledger) line(r greylist.Record) any {
 
 func utc(ms int64) time.Time { return time.UnixMilli(ms).UTC().Truncate(time.Second) }
 
-// writeList writes entries as a table.
-func writeList(out io.Writer, rs []greylist.Record, limit int) error {
+// isTerminal says whether a person reads: in a pipe lines are whole.
+func isTerminal(out io.Writer) bool {
+	f, ok := out.(*os.File)
+	return ok && isatty.IsTerminal(f.Fd())
+}
+
+// writeList writes entries as a table, cut to columns where that is asked for.
+func writeList(out io.Writer, rs []greylist.Record, limit int, cut bool) error {
 	if len(rs) == 0 {
 		return nil
 	}
@@ -209,7 +217,10 @@ func writeList(out io.Writer, rs []greylist.Record, limit int) error {
 			break
 		}
 		line := fmt.Sprintf("%-7s %6d %-11s  %s", r.Entry.State(), r.Entry.Passed, utc(r.Entry.Last).Format("01-02 15:04"), who(r))
-		if _, err := fmt.Fprintln(out, shorten(line, columns)); err != nil {
+		if cut {
+			line = shorten(line, columns)
+		}
+		if _, err := fmt.Fprintln(out, line); err != nil {
 			return err
 		}
 	}
@@ -267,7 +278,9 @@ func (f *greylistFlags) allowCommand() *cobra.Command {
 			if err := l.Put(cmd.Context(), rs); err != nil {
 				return err
 			}
-			return f.each(cmd, keysOf(rs), func(out io.Writer, l *ledger, rs []greylist.Record) error { return writeList(out, rs, 0) })
+			return f.each(cmd, keysOf(rs), func(out io.Writer, l *ledger, rs []greylist.Record) error {
+				return writeList(out, rs, 0, isTerminal(out))
+			})
 		},
 	}
 }

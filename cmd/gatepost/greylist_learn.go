@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
 
 	"gatepost/greylist"
@@ -32,43 +31,40 @@ func (f *greylistFlags) learnCommand() *cobra.Command {
 				return err
 			}
 			defer l.Close()
-			for _, name := range files {
-				if err := f.learn(cmd, l, name, dryRun); err != nil {
+			sheet, now := greylist.NewSheet(l.settings), time.Now()
+			learned := make([]*greylist.Learned, len(files))
+			for i, name := range files {
+				if learned[i], err = readLog(cmd, sheet, name, now); err != nil {
 					return fmt.Errorf("learn from %s: %w", name, err)
 				}
 			}
-			return nil
+			rs := sheet.Records(now)
+			if !dryRun {
+				if err := putAll(cmd.Context(), l, rs); err != nil {
+					return err
+				}
+			}
+			return f.tellLearned(cmd.OutOrStdout(), files, learned, rs)
 		},
 	}
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "only tell what would be learned")
 	return cmd
 }
 
-// learn learns from one file.
-func (f *greylistFlags) learn(cmd *cobra.Command, l *ledger, name string, dryRun bool) error {
+// readLog adds one file to a sheet.
+func readLog(cmd *cobra.Command, sheet *greylist.Sheet, name string, now time.Time) (*greylist.Learned, error) {
 	file, size, err := openLog(name)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer file.Close()
 	bar := newBar(cmd.ErrOrStderr(), name, size)
+	defer bar.done()
 	text, err := unzipped(bar.reading(file))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	now := time.Now()
-	learned, err := greylist.Learn(cmd.Context(), text, l.settings, now)
-	if err != nil {
-		return err
-	}
-	rs := learned.Sheet.Records(now)
-	if !dryRun {
-		if err := putAll(cmd.Context(), l, rs); err != nil {
-			return err
-		}
-	}
-	bar.done()
-	return f.tellLearned(cmd.OutOrStdout(), name, learned, rs)
+	return sheet.Learn(cmd.Context(), text, now)
 }
 
 // putChunk is how many entries are added at once: the daemon waits for its turn meanwhile.
@@ -85,23 +81,34 @@ func putAll(ctx context.Context, l *ledger, rs []greylist.Record) error {
 	return nil
 }
 
-// tellLearned tells what a file taught.
-func (f *greylistFlags) tellLearned(out io.Writer, name string, l *greylist.Learned, rs []greylist.Record) error {
+// tellLearned tells what was in each file, and what all taught together.
+func (f *greylistFlags) tellLearned(out io.Writer, files []string, learned []*greylist.Learned, rs []greylist.Record) error {
+	for i, l := range learned {
+		if err := f.tellLog(out, files[i], l); err != nil {
+			return err
+		}
+	}
 	counts := map[greylist.State]int{}
 	for _, r := range rs {
 		counts[r.Entry.State()]++
 	}
+	known, seen, passed := counts[greylist.StateKnown], counts[greylist.StateSeen], counts[greylist.StatePassed]
 	if f.json {
-		return writeJSON(out, map[string]any{"file": name, "format": l.Format, "lines": l.Lines, "deliveries": l.Mails,
-			"known": counts[greylist.StateKnown], "seen": counts[greylist.StateSeen], "passed": counts[greylist.StatePassed]})
+		return writeJSON(out, map[string]int{"known": known, "seen": seen, "passed": passed})
+	}
+	_, err := fmt.Fprintf(out, "clients known %d, others seen %d, triplets passed %d\n", known, seen, passed)
+	return err
+}
+
+func (f *greylistFlags) tellLog(out io.Writer, name string, l *greylist.Learned) error {
+	if f.json {
+		return writeJSON(out, map[string]any{"file": name, "format": l.Format, "lines": l.Lines, "deliveries": l.Mails})
 	}
 	format := l.Format
 	if format == "" {
 		format = "no format that is known here"
 	}
-	text := fmt.Sprintf("%s (%s): lines %d, deliveries %d; clients known %d, others seen %d, triplets passed %d", printable(name), format,
-		l.Lines, l.Mails, counts[greylist.StateKnown], counts[greylist.StateSeen], counts[greylist.StatePassed])
-	_, err := fmt.Fprintln(out, wrap(text, "", "  "))
+	_, err := fmt.Fprintln(out, wrap(fmt.Sprintf("%s (%s): lines %d, deliveries %d", printable(name), format, l.Lines, l.Mails), "", "  "))
 	return err
 }
 
@@ -141,7 +148,7 @@ type bar struct {
 // newBar makes a bar; on anything but a terminal it shows nothing.
 func newBar(out io.Writer, name string, size int64) *bar {
 	b := &bar{out: out, name: shorten(printable(name), 30), size: size, stop: make(chan struct{}), over: make(chan struct{})}
-	if f, ok := out.(*os.File); !ok || !isatty.IsTerminal(f.Fd()) || os.Getenv("TERM") == "dumb" {
+	if !isTerminal(out) || os.Getenv("TERM") == "dumb" {
 		close(b.over)
 		return b
 	}

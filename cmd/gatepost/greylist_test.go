@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"go/parser"
 	"go/token"
 	"os"
@@ -79,7 +80,7 @@ func TestGreylistWords(t *testing.T) {
 			t.Errorf("%s\nwant %s", text, c.want)
 		}
 		var b bytes.Buffer
-		writeList(&b, []greylist.Record{{Entry: c.e, Label: label}}, 0)
+		writeList(&b, []greylist.Record{{Entry: c.e, Label: label}}, 0, true)
 		for _, row := range append(strings.Split(b.String(), "\n"), strings.Split(text, "\n")[1:]...) {
 			if len(row) > columns || strings.Contains(row, "\x1b") {
 				t.Errorf("%d columns: %q", len(row), row)
@@ -99,6 +100,47 @@ func TestGreylistAllow(t *testing.T) {
 		if err == nil && id.Name != want || err != nil && want != "" {
 			t.Errorf("%q is %q (%v), want %q", word, id.Name, err, want)
 		}
+	}
+}
+
+// TestGreylistLearnTogether: the logs of a call count together. A network that brought two mails in each is known.
+func TestGreylistLearnTogether(t *testing.T) {
+	t.Chdir(t.TempDir())
+	text := "hostname = \"mx.example.com\"\n[backend.main]\naddress = [\"127.0.0.1:9\"]\ndomains = [\"example.com\"]\n[journal]\ndir = \".\"\n"
+	if err := os.WriteFile("gatepost.toml", []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for i, name := range []string{"mail.log", "mail.log.1"} {
+		log := ""
+		for n := range 2 {
+			at := time.Now().Add(-time.Duration(24*i+n+1) * time.Hour).UTC().Format(time.RFC3339)
+			log += fmt.Sprintf("%[1]s mx postfix/smtpd[1]: 4C3F1A2%[2]d: client=x[192.0.2.1]\n%[1]s mx postfix/qmgr[1]: 4C3F1A2%[2]d: from=<>, size=1\n"+
+				"%[1]s mx postfix/lmtp[1]: 4C3F1A2%[2]d: to=<amy@example.com>, relay=x, status=sent (ok)\n", at, n)
+		}
+		if err := os.WriteFile(name, []byte(log), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var out bytes.Buffer
+	cmd := greylistCommand()
+	cmd.SetOut(&out)
+	cmd.SetArgs([]string{"learn", "--config", "gatepost.toml", "mail.log", "mail.log.1"})
+	if err := cmd.Execute(); err != nil {
+		t.Fatal(err)
+	}
+	want := "mail.log (Postfix): lines 6, deliveries 2\nmail.log.1 (Postfix): lines 6, deliveries 2\nclients known 1, others seen 0, triplets passed 0\n"
+	if out.String() != want {
+		t.Errorf("%s\nwant %s", out.String(), want)
+	}
+	b, err := greylist.OpenBook(greylist.Defaults(), ".", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	n := 0
+	b.Each(t.Context(), func(r greylist.Record) bool { n += int(r.Entry.Passed); return true })
+	if n != 4 {
+		t.Errorf("%d mails are kept, want 4", n)
 	}
 }
 
