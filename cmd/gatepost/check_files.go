@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"gatepost/config"
+	"gatepost/greylist"
+	"gatepost/policy"
 )
 
 // renewBy is how long before its end a certificate should have been renewed.
@@ -54,12 +56,43 @@ func checkLeaf(r *report, leaf *x509.Certificate, hostname string, now time.Time
 // checkFiles looks at the places that are written to.
 func checkFiles(r *report, c *config.Config) {
 	checkDir(r, "limits.spool_dir", c.Limits.SpoolDir)
-	if c.Journal.Dir != "" {
+	switch {
+	case c.Journal.Dir != "":
 		checkDir(r, "journal.dir", c.Journal.Dir)
+	case keepsGreylist(c):
+		checkGreylist(r, stateDir(c))
 	}
 	if f := c.Journal.File; f != "" && f != "-" {
 		checkJournal(r, f)
 	}
+}
+
+// keepsGreylist says whether a greylist is kept in the state directory.
+func keepsGreylist(c *config.Config) bool {
+	for _, k := range c.Checks {
+		if s, ok := k.Settings.(*greylist.Settings); ok && s.Store == "sqlite" && k.Mode != policy.Off {
+			return true
+		}
+	}
+	return false
+}
+
+// checkGreylist looks at the directory of the greylist, which serve makes if it can. Without it mail flows as ever, so it is no failure.
+func checkGreylist(r *report, dir string) {
+	err := writable(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		above := filepath.Dir(dir)
+		for errors.Is(syscall.Access(above, 0), fs.ErrNotExist) && above != filepath.Dir(above) {
+			above = filepath.Dir(above)
+		}
+		err = syscall.Access(above, 2) // W_OK
+	}
+	if err != nil {
+		r.warn("check.greylist", "make the directory, and give it to the user that gatepost runs as; or name another with journal.dir",
+			"the greylist cannot be written to %s, so it is lost at each restart: %v", dir, err)
+		return
+	}
+	r.ok("check.greylist", "the greylist can be written to %s", dir)
 }
 
 // checkDir makes a file in a directory and removes it.

@@ -231,7 +231,29 @@ func TestCheckJSON(t *testing.T) {
 			t.Errorf("%q: %v", l, err)
 		}
 	}
-	if n := strings.Count(out.String(), "\n"); n != 3 {
+	if n := strings.Count(out.String(), "\n"); n != 4 {
 		t.Errorf("%d lines:\n%s", n, out.String())
+	}
+}
+
+// TestCheckGreylist: the directory of the greylist is there, can be made, or cannot.
+func TestCheckGreylist(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(dir+"/file", nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for place, want := range map[string]string{
+		dir: "ok   check.greylist: the greylist can be written to ", dir + "/not/yet": "ok   check.greylist: the greylist can be written to ",
+		dir + "/file": "warn check.greylist: the greylist cannot be written to ", dir + "/file/below": "warn check.greylist: the greylist cannot be written to ",
+	} {
+		var out bytes.Buffer
+		r := &report{out: &out}
+		checkGreylist(r, place)
+		if !strings.HasPrefix(out.String(), want+place) || r.failed > 0 {
+			t.Errorf("%s: %s", place, out.String())
+		}
+	}
+	if _, err := os.Stat(dir + "/not"); err == nil {
+		t.Error("a directory was made")
 	}
 }
