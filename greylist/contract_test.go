@@ -201,14 +201,14 @@ func contractLabels(t *testing.T, o opened) {
 func TestMemoryContract(t *testing.T) {
 	contract(t, func(*testing.T) opened {
 		m := NewMemory(Defaults())
-		return opened{m, m, func() {}}
+		return opened{m, book{m}, func() {}}
 	})
 }
 
 func TestFallbackContract(t *testing.T) {
 	contract(t, func(*testing.T) opened {
 		m := NewMemory(Defaults())
-		return opened{newFallback(m, NewMemory(Defaults()), nowhere()), m, func() {}}
+		return opened{newFallback(m, NewMemory(Defaults()), nowhere()), book{m}, func() {}}
 	})
 }
 

@@ -1,10 +1,8 @@
 package greylist
 
-import (
-	"context"
-)
+import "context"
 
-// Memory is a Store and a Book in memory: bounded, and gone with the process.
+// Memory is a Store in memory: bounded, and gone with the process.
 type Memory struct{ table *table }
 
 // NewMemory makes an empty one, of at most Settings.MaxEntries entries.
@@ -19,27 +17,7 @@ func (m *Memory) Stats() map[State]int { return m.table.stats() }
 // Close does nothing.
 func (m *Memory) Close() error { return nil }
 
-// Each gives all entries as they were at the call.
-func (m *Memory) Each(_ context.Context, yield func(Record) bool) error {
-	for _, r := range m.records() {
-		if !yield(r) {
-			break
-		}
-	}
-	return nil
-}
-
-func (m *Memory) records() []Record {
-	m.table.mu.Lock()
-	defer m.table.mu.Unlock()
-	var rs []Record
-	for _, n := range m.table.nodes {
-		rs = append(rs, Record{Key: n.key, Entry: n.entry, Label: unpack(n.label)})
-	}
-	return rs
-}
-
-// Put adds entries.
+// Put adds entries, as Book.Put does.
 func (m *Memory) Put(_ context.Context, rs []Record) error {
 	m.table.mu.Lock()
 	defer m.table.mu.Unlock()
@@ -47,20 +25,6 @@ func (m *Memory) Put(_ context.Context, rs []Record) error {
 		m.table.set(r.Key, merge(m.table.entry(r.Key), r.Entry), r.Label.pack())
 	}
 	return nil
-}
-
-// Delete forgets entries.
-func (m *Memory) Delete(_ context.Context, rs []Record) (int, error) {
-	m.table.mu.Lock()
-	defer m.table.mu.Unlock()
-	count := 0
-	for _, r := range rs {
-		if n := m.table.nodes[r.Key]; n != nil {
-			m.table.remove(n)
-			count++
-		}
-	}
-	return count, nil
 }
 
 // mirror takes over what another store made of a sighting.
