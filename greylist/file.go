@@ -64,10 +64,11 @@ func makeFile(path string) error {
 			return err
 		}
 	}
-	if f, err = os.OpenFile(path, os.O_RDWR|syscall.O_NOFOLLOW, 0); err != nil { // SQLite would not say why
-		return err
+	// SQLite would not say why. To open and close the file would drop the locks that this process has on it.
+	if err := syscall.Access(path, 6); err != nil { // R_OK and W_OK
+		return &fs.PathError{Op: "open", Path: path, Err: err}
 	}
-	return f.Close()
+	return nil
 }
 
 // checkPlain refuses what is no plain file, or has other names. What is not there is in order.
