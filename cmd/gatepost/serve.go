@@ -6,7 +6,9 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"reflect"
 	"runtime"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -73,6 +75,7 @@ func (f serveFlags) load(named bool) (*config.Config, error) {
 // daemon is a running proxy with all around it.
 type daemon struct {
 	flags   serveFlags
+	began   *config.Config // the one it was started with
 	log     *slog.Logger
 	out     *logWriter // below log; nil where that waits for its reader
 	server  *proxy.Server
@@ -101,7 +104,7 @@ func serve(c *config.Config, f serveFlags, hups <-chan os.Signal) error {
 	if os.Geteuid() == 0 {
 		log.Warn("gatepost runs as root, which it has no need of: give it a user of its own, as deploy/gatepost.service does")
 	}
-	d := &daemon{flags: f, log: log, out: out, parts: newParts(log)}
+	d := &daemon{flags: f, began: c, log: log, out: out, parts: newParts(log)}
 	lns, err := openListeners(c, log)
 	if err != nil {
 		return err
@@ -252,7 +255,25 @@ func (d *daemon) reload() {
 		d.log.Error("the config was not read anew; the old one stays in force", "error", err)
 		return
 	}
-	d.log.Info("the config was read anew; it holds for new sessions. Listeners, admin, journal and log change with a restart only", "file", d.flags.config)
+	d.log.Info("the config was read anew; it holds for new sessions", "file", d.flags.config)
+	if parts := fixed(d.began, c); len(parts) > 0 {
+		d.log.Warn("these parts of the config changed, which takes a restart", "file", d.flags.config, "parts", strings.Join(parts, ", "))
+	}
+}
+
+// fixed names the parts in which two configs differ that hold from the start of a process to its end.
+func fixed(began, now *config.Config) (parts []string) {
+	for _, x := range []struct {
+		name string
+		a, b any
+	}{
+		{"listen", began.Listen, now.Listen}, {"admin", began.Admin, now.Admin}, {"journal", began.Journal, now.Journal}, {"log", began.Log, now.Log},
+	} {
+		if !reflect.DeepEqual(x.a, x.b) {
+			parts = append(parts, x.name)
+		}
+	}
+	return parts
 }
 
 // drain ends the server: data under way finishes, unless a second signal says to hurry.

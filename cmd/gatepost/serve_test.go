@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -45,6 +47,67 @@ func TestEarlyHangup(t *testing.T) {
 		}
 		return strings.Contains(p.log.String(), "the config was read anew")
 	})
+	p.stop(t)
+}
+
+// TestReload: SIGHUP takes the new config and opens the journal's file anew, and says what of the config a running process can't take.
+func TestReload(t *testing.T) {
+	p := launch(t, "true", "[journal]\nfile = \"$DIR/journal.jsonl\"\n[smtp]\nbare_lf = \"normalize\"\n")
+	journal, file := filepath.Join(p.dir, "journal.jsonl"), filepath.Join(p.dir, "gatepost.toml")
+	visit := func() {
+		t.Helper()
+		conn, err := net.Dial("tcp", p.addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		s := &sender{conn, bufio.NewReader(conn)}
+		s.reply()
+		if err := s.say('2', "QUIT"); err != nil {
+			t.Error(err)
+		}
+	}
+	hup := func(told string) {
+		t.Helper()
+		if err := p.Process.Signal(syscall.SIGHUP); err != nil {
+			t.Fatal(err)
+		}
+		until(t, told, func() bool { return strings.Contains(p.log.String(), told) })
+	}
+	lines := func() int {
+		b, _ := os.ReadFile(journal)
+		return strings.Count(string(b), "\n")
+	}
+	visit()
+	until(t, "a record", func() bool { return lines() == 1 })
+	if err := os.Rename(journal, journal+".1"); err != nil {
+		t.Fatal(err)
+	}
+	hup("the config was read anew")
+	if strings.Contains(p.log.String(), "takes a restart") {
+		t.Errorf("nothing changed: %s", p.log.String())
+	}
+	until(t, "a record in the new file", func() bool { visit(); return lines() > 0 })
+
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	change := func(old, new string) {
+		t.Helper()
+		changed := strings.Replace(string(text), old, new, 1)
+		if changed == string(text) {
+			t.Fatalf("%q is not in the config", old)
+		}
+		if err := os.WriteFile(file, []byte(changed), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	change("[listen.smtp]", "[log]\nlevel = \"debug\"\n[listen.smtp]\nproxy_protocol_from = [\"192.0.2.1\"]")
+	hup(`takes a restart" file=` + file + ` parts="listen, log"`)
+	change("[smtp]", "[smpt]")
+	hup("the config was not read anew")
+	visit()
 	p.stop(t)
 }
 
