@@ -2,6 +2,7 @@ package config
 
 import (
 	"net/mail"
+	"slices"
 	"strings"
 	"time"
 
@@ -101,12 +102,23 @@ func (r *reader) policy() {
 // contact settles the address that stands in every refusal.
 func (r *reader) contact(p *Policy) {
 	if p.Contact == "" && !r.where.has("policy.contact") {
-		p.Contact = "postmaster@" + r.config.Hostname // RFC 5321 section 4.5.1: there is always a postmaster.
+		p.Contact = postmaster(r.config.Backends)
 		return
 	}
 	if a, err := mail.ParseAddress(p.Contact); err != nil || a.Address != p.Contact || !isPrintable(p.Contact) {
 		r.at("policy.contact", "%s is no plain mail address, such as \"postmaster@example.com\"", quote(p.Contact))
 	}
+}
+
+// postmaster is an address to which we let mail through: at the first domain of the first backend, one without a dot before it if there is
+// such. RFC 5321 section 4.5.1: there is always a postmaster.
+func postmaster(backends []Backend) string {
+	if len(backends) == 0 || len(backends[0].Domains) == 0 {
+		return "" // which is a problem of its own
+	}
+	domains := backends[0].Domains
+	i := max(0, slices.IndexFunc(domains, func(d string) bool { return !strings.HasPrefix(d, ".") }))
+	return "postmaster@" + strings.TrimPrefix(domains[i], ".")
 }
 
 // isPrintable reports whether a reply line can carry the text as it is.

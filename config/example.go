@@ -55,8 +55,8 @@ domains = ["example.com"]
 [policy]
 # The checks in the order of judgement; by default all there are.
 #checks = []
-# The address that every refusal names; by default postmaster at the hostname.
-#contact = "postmaster@mx.example.com"
+# The address that every refusal names, so one that takes mail; by default postmaster at the first domain of the first backend.
+#contact = "postmaster@example.com"
 # With true, every permanent refusal of the policy is sent as a temporary one: a mistake then costs delay, not mail.
 #soft = false
 

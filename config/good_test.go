@@ -23,7 +23,7 @@ func minimal() *Config {
 	c.Listen = []Listener{{Name: "smtp", Address: []string{":25"}, TLS: "none"}}
 	c.Backends = []Backend{{Name: "main", Address: []string{"127.0.0.1:10026"}, Domains: []string{"example.com"},
 		ClientIP: "none", TLS: "none"}}
-	c.Policy = Policy{Checks: []string{"spf", "greylist"}, Contact: "postmaster@mx.example.com"}
+	c.Policy = Policy{Checks: []string{"spf", "greylist"}, Contact: "postmaster@example.com"}
 	c.Checks = []Check{
 		{Name: "spf", Mode: policy.Enforce},
 		{Name: "greylist", Mode: policy.Enforce,
@@ -127,6 +127,25 @@ func TestLine(t *testing.T) {
 		}
 		if !strings.HasPrefix(line, begins) || begins == "" && line != "" {
 			t.Errorf("Line(%s) is %q, want %q", path, line, begins)
+		}
+	}
+}
+
+// The address that refusals name takes mail: its domain is one of the first backend.
+func TestContact(t *testing.T) {
+	for domains, want := range map[string]string{
+		`"Example.com", "example.net"`:     "postmaster@example.com",
+		`".example.net", "bücher.example"`: "postmaster@xn--bcher-kva.example",
+		`".example.net"`:                   "postmaster@example.net",
+	} {
+		text := "[backend.main]\naddress = [\"127.0.0.1:10026\"]\ndomains = [" + domains + "]\n" +
+			"[backend.far]\naddress = [\"127.0.0.1:10027\"]\ndomains = [\"example.org\"]\n"
+		c, err := Parse("f", []byte("hostname = \"mx.example.com\"\n"+text), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.Policy.Contact != want {
+			t.Errorf("%s: refusals name %s, want %s", domains, c.Policy.Contact, want)
 		}
 	}
 }

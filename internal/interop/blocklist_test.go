@@ -130,7 +130,7 @@ func TestRefusalIsExplained(t *testing.T) {
 	_, words, found := strings.Cut(string(out), "<** 550 ")
 	words, ref, hasRef := strings.Cut(words, " [")
 	ref, _, _ = strings.Cut(ref, "]")
-	if err == nil || !found || !hasRef || words != "5.7.1 203.0.113.9 is listed at bl.test; see postmaster@"+hostname {
+	if err == nil || !found || !hasRef || words != "5.7.1 203.0.113.9 is listed at bl.test; see postmaster@"+domain {
 		t.Fatalf("swaks: %v\n%s", err, out)
 	}
 	r := p.record(t, "the ref "+ref, func(r policy.Record) bool { return r.Ref == ref })
