@@ -125,8 +125,8 @@ domains = ["example.com"]
 
 # The record of every message: who, to whom, what was decided and why; never the content.
 [journal]
-# The folder of the stored records; "" (the default) stores none.
-#dir = ""
+# The folder of the stored records, which "gatepost log" and "gatepost report" read; "" (the default) stores none.
+dir = "/var/lib/gatepost"
 # How long they are kept, and how much room they may take; whole days go, the oldest first.
 #keep = "30d"
 #max_size = "5GB"

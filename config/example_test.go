@@ -18,7 +18,7 @@ func TestExampleLoads(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := minimal()
-	want.Mode, want.File = policy.Monitor, "gatepost.toml"
+	want.Mode, want.File, want.Journal.Dir = policy.Monitor, "gatepost.toml", "/var/lib/gatepost" // a week that is watched is recorded
 	if diff := cmp.Diff(want, got, sameConfig()...); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
 	}
