@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"os/signal"
 	"strings"
 	"syscall"
@@ -37,6 +38,7 @@ type show struct {
 	*stage
 	paint
 	out io.Writer
+	ref string // of the refusal that was shown last
 }
 
 // runDemo sets the stage, plays the samples and, unless once, stays until ctx ends. The error says that the stage could not
@@ -47,13 +49,15 @@ func runDemo(ctx context.Context, out io.Writer, all []sample, once bool) error 
 		return fmt.Errorf("demo: %w", err)
 	}
 	defer st.close()
-	s := &show{stage: st, paint: newPaint(out), out: out}
+	s := &show{stage: st, paint: newPaint(out), out: out, ref: "REF"}
 	s.introduce()
 	missed, err := s.samples(ctx, all)
 	if err != nil {
 		return fmt.Errorf("demo: %w", err)
 	}
-	if !once {
+	if once {
+		fmt.Fprintln(out, "\nIts records are gone now; without --once it stays, and refs can be looked up.")
+	} else {
 		s.byHand()
 		s.narrate(ctx)
 	}
@@ -83,6 +87,9 @@ func (s *show) samples(ctx context.Context, all []sample) (missed int, err error
 			expected = "NO"
 		}
 		s.tell(i+1, sm, got, expected)
+		if got.verdict == policy.Rejected.String() {
+			s.ref = got.ref
+		}
 		fmt.Fprintf(&table, "%2d  %-32s  %s %6d  %s\n", i+1, shorten(sm.title, 32), s.verdict(got.verdict, 22), got.stored, expected)
 	}
 	fmt.Fprintf(s.out, "\n    %-32s  %-22s %6s  %s\n%s", "sample", "verdict", "stored", "as expected", table.String())
@@ -163,11 +170,13 @@ Who sends:  you may for shop.example, not for bank.example;
             tells; to example.net the second try passes, a second later
 Metrics:    http://%[2]s/metrics
 Mails:      %[3]s
-Journal:    %[4]s
+Records:    %[4]s
 Config:     %[5]s
-Every transaction shows below. Ctrl-C ends the demo and removes these files.
+Every transaction shows below with its ref. In another terminal, all about one:
+  %[6]s log show --config %[5]s %[7]s
+Ctrl-C ends the demo and removes these files.
 
-`, s.smtp, s.admin, s.file("mails"), s.file("journal.jsonl"), s.file("gatepost.toml"))
+`, s.smtp, s.admin, s.file("mails"), s.file("journal.jsonl"), s.file("gatepost.toml"), os.Args[0], s.ref)
 }
 
 // narrate tells each transaction in a line until ctx ends.

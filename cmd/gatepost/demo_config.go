@@ -11,7 +11,7 @@ import (
 // config writes the config and reads it as a file is read.
 func (st *stage) config() (*config.Config, error) {
 	text := fmt.Sprintf(demoConfig, demoHost, st.smtp, st.tries, st.file("cert.pem"), st.file("key.pem"), st.sinkAddr,
-		st.dns, st.file("journal.jsonl"), st.admin)
+		st.dns, st.file("journal"), st.file("journal.jsonl"), st.admin)
 	if err := os.WriteFile(st.file("gatepost.toml"), []byte(text), 0o600); err != nil {
 		return nil, err
 	}
@@ -84,6 +84,7 @@ proof = "spf" # else anyone could claim the name
 skip = ["dnsbl"]
 
 [journal]
+dir = %q
 file = %q
 
 [admin]

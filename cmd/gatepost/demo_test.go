@@ -106,15 +106,20 @@ func (w *onWord) Write(b []byte) (int, error) {
 	return w.Buffer.Write(b)
 }
 
-// TestDemoByHand sends a mail by hand, sees it told in one line, and ends the demo as Ctrl-C does.
+// TestDemoByHand sends a mail by hand, sees it told in one line, looks its ref up as the demo says, and ends the demo as Ctrl-C does.
 func TestDemoByHand(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	out := &onWord{word: "Now send to it by hand"}
 	address := regexp.MustCompile(`--server (\S+)`)
+	look := regexp.MustCompile(`(?m)^  \S+ (log show --config \S+) REF$`)
 	out.seen = func(text string) {
+		words := strings.Fields(look.FindStringSubmatch(text)[1])
 		out.word = "a@shop.example"
-		out.seen = func(string) { cancel() }
+		out.seen = func(line string) {
+			defer cancel()
+			until(t, "the mail can be looked up", func() bool { return shows(words, line) })
+		}
 		go send(address.FindStringSubmatch(text)[1])
 	}
 	if err := runDemo(ctx, out, nil, false); err != nil {
@@ -125,6 +130,17 @@ func TestDemoByHand(t *testing.T) {
 	if !line.MatchString(out.String()) {
 		t.Errorf("the mail was not told:\n%s", out.String())
 	}
+}
+
+// shows runs a command for the ref at the end of a line, and says whether it tells of that mail.
+func shows(words []string, line string) bool {
+	_, ref, _ := strings.Cut(strings.TrimSpace(line), " [")
+	var said bytes.Buffer
+	cmd := rootCommand()
+	cmd.SetOut(&said)
+	cmd.SetErr(io.Discard)
+	cmd.SetArgs(append(words, strings.TrimSuffix(ref, "]")))
+	return cmd.Execute() == nil && strings.HasPrefix(said.String(), "Refused a@shop.example to ")
 }
 
 // send brings a mail for a user who does not exist, with a trick in the name.
