@@ -72,3 +72,17 @@ func docFile(t *testing.T, name string) string {
 	}
 	return string(text)
 }
+
+// TestPolicyPage makes sure that no check is left out.
+func TestPolicyPage(t *testing.T) {
+	dir := t.TempDir()
+	if err := writePolicyPage(dir); err != nil {
+		t.Fatal(err)
+	}
+	page := docFile(t, filepath.Join(dir, "gatepost-policy.1"))
+	for _, k := range checks.Kinds() {
+		if !strings.Contains(page, "\n\\&[check."+k.Name+"]") {
+			t.Errorf("the page does not tell how %s is set", k.Name)
+		}
+	}
+}

@@ -57,12 +57,16 @@ func manCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "man DIR",
 		Short: "Write the manual pages into a directory",
+		Long:  "Writes a page for each command, and gatepost-policy: what each check looks at, its settings with their defaults, its outcomes.",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := os.MkdirAll(args[0], 0o755); err != nil {
 				return err
 			}
-			return doc.GenManTree(c.Root(), &doc.GenManHeader{Section: "1", Title: "GATEPOST", Source: "gatepost"}, args[0])
+			if err := doc.GenManTree(c.Root(), &doc.GenManHeader{Section: "1", Title: "GATEPOST", Source: "gatepost"}, args[0]); err != nil {
+				return err
+			}
+			return writePolicyPage(args[0])
 		},
 	}
 }
