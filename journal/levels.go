@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -143,7 +144,7 @@ func (f *Filter) wantsTranscript(r *policy.Record) bool {
 var anAddress = regexp.MustCompile(`("[^"]*"|[^\s<>()\[\],;"]+)@(\[[^\]]*\]|[^\s<>()\[\],;:"'@]+)`)
 
 // hidePeople is a copy of a record in which every address is hidden, wherever it stands. Mail servers also name a user
-// without the domain in their replies: so what they said is searched for that as well.
+// without the domain in their replies: so what was said is searched for that as well, of everybody in the record.
 func (f *Filter) hidePeople(r *policy.Record) *policy.Record {
 	hide := func(s string) string {
 		if !strings.Contains(s, "@") {
@@ -152,16 +153,17 @@ func (f *Filter) hidePeople(r *policy.Record) *policy.Record {
 		return anAddress.ReplaceAllStringFunc(s, f.address)
 	}
 	c := withTexts(reflect.ValueOf(r), hide).Interface().(*policy.Record)
+	p := f.people(r)
 	for i := range c.Recipients {
 		rc, was := &c.Recipients[i], r.Recipients[i].Address
 		rc.Address = f.address(was)
 		for _, text := range []*string{&rc.Reply.Text, &rc.BackendReply.Text, &rc.Intended.Text} {
-			*text = f.hideUser(*text, was)
+			*text = p.hide(*text, was)
 		}
-		c.Note = f.hideUser(c.Note, was)
-		for j := range c.Transcript {
-			c.Transcript[j] = f.hideUser(c.Transcript[j], was)
-		}
+	}
+	c.Reply.Text, c.Note = p.hide(c.Reply.Text, ""), p.hide(c.Note, "")
+	for i := range c.Transcript {
+		c.Transcript[i] = p.hide(c.Transcript[i], "")
 	}
 	if r.Sender != nil {
 		s := f.address(*r.Sender)
@@ -170,41 +172,91 @@ func (f *Filter) hidePeople(r *policy.Record) *policy.Record {
 	return c
 }
 
-// hideUser hides an address that does not look like one, as with half a quoted string, and the local part of it where a text has that as a word.
-func (f *Filter) hideUser(text, address string) string {
-	at := strings.LastIndexByte(address, '@')
-	if at < 1 || text == "" {
-		return text
-	}
-	text = strings.ReplaceAll(text, address, f.address(address))
-	local := address[:at]
-	var b strings.Builder
-	for rest := text; ; {
-		i := indexFold(rest, local)
-		if i < 0 {
-			return b.String() + rest
-		}
-		end := i + len(local)
-		b.WriteString(rest[:i])
-		if i > 0 && isWord(rest[i-1]) || end < len(rest) && (isWord(rest[end]) || rest[end] == '@') {
-			b.WriteString(rest[i:end])
-		} else {
-			hidden, _, _ := strings.Cut(f.address(address), "@")
-			b.WriteString(hidden)
-		}
-		rest = rest[end:]
-	}
+// people are those of a record, as they are to be hidden.
+type people struct {
+	whole *strings.Replacer   // addresses that do not look like one, as with half a quoted string
+	users map[string][]person // by the word that the local part begins with, "" for none
 }
 
-// indexFold is where s holds a word, in any case of ASCII letters; -1 where it does not.
-func indexFold(s, word string) int {
-	want := lower(word)
-	for i := 0; i+len(want) <= len(s); i++ {
-		if equalFold([]byte(s[i:i+len(want)]), want) {
-			return i
+// person is one of them.
+type person struct {
+	address string
+	local   []byte // in lower case
+	hidden  string // what stands for the local part
+}
+
+// people are the sender and the recipients of a record.
+func (f *Filter) people(r *policy.Record) people {
+	var whole []string
+	p := people{users: map[string][]person{}}
+	add := func(address string) {
+		hidden, local := f.address(address), lower(address)
+		if at := strings.LastIndexByte(address, '@'); at >= 0 {
+			local = local[:at]
 		}
+		if len(local) == 0 || hidden == address {
+			return
+		}
+		if strings.Contains(address, "@") && anAddress.FindString(address) != address {
+			whole = append(whole, address, hidden)
+		}
+		hidden, _, _ = strings.Cut(hidden, "@")
+		first := string(local[:wordEnd(local)])
+		p.users[first] = append(p.users[first], person{address, local, hidden})
 	}
-	return -1
+	for _, rc := range r.Recipients {
+		add(rc.Address)
+	}
+	if r.Sender != nil {
+		add(*r.Sender)
+	}
+	p.whole = strings.NewReplacer(whole...)
+	return p
+}
+
+// hide hides everybody's address that does not look like one, and the local part of any where a text has that as a word. If two have the same, own is meant.
+func (p people) hide(text, own string) string {
+	if len(p.users) == 0 || text == "" {
+		return text
+	}
+	text = p.whole.Replace(text)
+	low := lower(text)
+	var b strings.Builder
+	for i := 0; i < len(text); {
+		n := wordEnd(low[i:])
+		if i == 0 || !isWord(text[i-1]) && text[i-1] != '@' { // behind it is a domain
+			if who, ok := p.at(low[i:], low[i:i+n], own); ok {
+				b.WriteString(who.hidden)
+				i += len(who.local)
+				continue
+			}
+		}
+		n = max(n, 1)
+		b.WriteString(text[i : i+n])
+		i += n
+	}
+	return b.String()
+}
+
+// at is whose local part a text in lower case begins with, as a word; first is its first word. The longest is meant.
+func (p people) at(text, first []byte, own string) (who person, ok bool) {
+	for _, c := range p.users[string(first)] {
+		rest, is := bytes.CutPrefix(text, c.local)
+		if !is || len(rest) > 0 && isWord(rest[0]) || len(c.local) < len(who.local) || len(c.local) == len(who.local) && c.address != own {
+			continue
+		}
+		who, ok = c, true
+	}
+	return who, ok
+}
+
+// wordEnd is how long the word is that a text begins with.
+func wordEnd(text []byte) int {
+	n := 0
+	for n < len(text) && isWord(text[n]) {
+		n++
+	}
+	return n
 }
 
 func isWord(c byte) bool {

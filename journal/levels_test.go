@@ -51,6 +51,73 @@ func TestPersonal(t *testing.T) {
 	}
 }
 
+// TestPersonalOfAll: whoever is named in what was said, to whomever it was said, is hidden, and no more than that.
+func TestPersonalOfAll(t *testing.T) {
+	tests := []struct{ text, domain, hash string }{
+		{"552 5.2.2 mailbox amy is full", "552 5.2.2 mailbox  is full", "552 5.2.2 mailbox AMY is full"},
+		{"user carol refused", "user  refused", "user CAROL refused"},
+		{"Bob, Carol; bobby", ", ; bobby", "BOB, CAROL; bobby"},
+		{"C: MAIL FROM:<carol@carol.example>", "C: MAIL FROM:<@carol.example>", "C: MAIL FROM:<CAROL@carol.example>"},
+		{"amy@ is unknown", "@ is unknown", "AMY@ is unknown"},
+		{"amy.smith and amy", " and ", "SMITH and AMY"},
+		{`"o d" is no user`, " is no user", "ODD is no user"},
+		{"1amy amy1 éamy", "1amy amy1 éamy", "1amy amy1 éamy"},
+		{"lonely is unknown", " is unknown", "LONELY is unknown"},
+	}
+	for _, level := range []Personal{PersonalDomain, PersonalHash} {
+		f, err := NewFilter(Levels{Personal: level, Transcript: TranscriptAll}, t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		hashes := []string{}
+		for name, address := range map[string]string{"AMY": "amy@example.com", "BOB": "bob@example.com", "CAROL": "carol@carol.example",
+			"SMITH": "amy.smith@example.com", "ODD": `"o d"@example.com`, "LONELY": "lonely"} {
+			hash, _, _ := strings.Cut(f.address(address), "@")
+			hashes = append(hashes, name, hash)
+		}
+		for _, test := range tests {
+			r := at(noon(), "P", "amy@example.com", "bob@example.com", "amy.smith@example.com", `"o d"@example.com`, "lonely")
+			sender := "carol@carol.example"
+			r.Sender, r.Reply.Text, r.Note, r.Transcript = &sender, test.text, test.text, []string{test.text}
+			for i := range r.Recipients {
+				rc := &r.Recipients[i]
+				rc.Reply.Text, rc.BackendReply.Text, rc.Intended.Text = test.text, test.text, test.text
+			}
+			want := test.domain
+			if level == PersonalHash {
+				want = strings.NewReplacer(hashes...).Replace(test.hash)
+			}
+			got := f.Apply(r)
+			texts := []string{got.Reply.Text, got.Note, got.Transcript[0]}
+			for _, rc := range got.Recipients {
+				texts = append(texts, rc.Reply.Text, rc.BackendReply.Text, rc.Intended.Text)
+			}
+			for i, text := range texts {
+				if text != want {
+					t.Errorf("%s: text %d of %q became %q, want %q", level, i, test.text, text, want)
+				}
+			}
+		}
+	}
+}
+
+// TestPersonalSameName: of two with the same local part, a recipient's own replies mean the recipient.
+func TestPersonalSameName(t *testing.T) {
+	f, err := NewFilter(Levels{Personal: PersonalHash}, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := at(noon(), "P", "amy@one.example", "amy@two.example", "amy@three.example")
+	for i := range r.Recipients {
+		r.Recipients[i].Reply.Text = "amy"
+	}
+	for _, rc := range f.Apply(r).Recipients {
+		if hash, _, _ := strings.Cut(rc.Address, "@"); rc.Reply.Text != hash {
+			t.Errorf("%s is named %s", rc.Address, rc.Reply.Text)
+		}
+	}
+}
+
 // TestHash: the same person has the same hash, in any spelling, also after a restart, and is found by the address.
 func TestHash(t *testing.T) {
 	dir := t.TempDir()

@@ -125,13 +125,13 @@ func FuzzPersonal(f *testing.F) {
 	f.Add(`"a b"`, `"a b"@example.com`)
 	f.Fuzz(func(t *testing.T, local, text string) {
 		address := local + "@example.com"
-		r := at(noon(), "P", address)
-		r.Recipients[0].Reply.Text = text
+		r := at(noon(), "P", address, "bob@example.com")
+		r.Recipients[0].Reply.Text, r.Recipients[1].Reply.Text, r.Reply.Text = text, text, text
 		got := (&Filter{levels: Levels{Personal: PersonalDomain}}).Apply(r)
 		if got.Recipients[0].Address != "@example.com" {
 			t.Errorf("%q became %q", address, got.Recipients[0].Address)
 		}
-		if all := got.Recipients[0].Reply.Text; local != "" && strings.Contains(all, address) && !strings.HasSuffix(local, "@") {
+		if all := got.Recipients[0].Reply.Text + "\n" + got.Recipients[1].Reply.Text + "\n" + got.Reply.Text; local != "" && strings.Contains(all, address) && !strings.HasSuffix(local, "@") {
 			t.Errorf("%q is still in %q", address, all)
 		}
 	})
