@@ -69,33 +69,6 @@ func (r *Reader) Find(ctx context.Context, ref string) iter.Seq2[Entry, error] {
 	return r.Search(ctx, Query{Ref: ref})
 }
 
-// Count is how many entries a query wants, regardless of Text and Limit. Files that cannot be read are passed over.
-func (r *Reader) Count(ctx context.Context, q Query) (n int64, err error) {
-	w, err := q.where(r.hide)
-	if err != nil {
-		return 0, nil
-	}
-	days, err := r.days(q)
-	if err != nil {
-		return 0, err
-	}
-	for _, d := range days {
-		var here int64
-		lo, hi := q.span()
-		err := d.read(ctx, func(db *sql.DB) error {
-			where, args, err := w.bounded(ctx, db, lo, hi)
-			if err != nil {
-				return err
-			}
-			return db.QueryRowContext(ctx, "SELECT count(DISTINCT id) FROM entry WHERE "+where, args...).Scan(&here)
-		})
-		if err == nil {
-			n += here
-		}
-	}
-	return n, ctx.Err()
-}
-
 // Days are the first and the last day of which there are records, in UTC; ok is false where there are none.
 func (r *Reader) Days() (first, last time.Time, ok bool) {
 	days, err := listDays(r.dir)
