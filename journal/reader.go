@@ -97,12 +97,23 @@ func (r *Reader) days(q Query) ([]dayFile, error) {
 func (q *Query) span() (lo, hi int64) {
 	hi = math.MaxInt64
 	if !q.Since.IsZero() {
-		lo = q.Since.UnixNano()
+		lo = asID(q.Since)
 	}
 	if !q.Until.IsZero() {
-		hi = q.Until.UnixNano()
+		hi = asID(q.Until)
 	}
 	return lo, hi
+}
+
+// asID is a time as an id; the nearest where there is none, as before 1677 and after 2262.
+func asID(t time.Time) int64 {
+	switch {
+	case t.Before(time.Unix(0, math.MinInt64)):
+		return math.MinInt64
+	case t.After(time.Unix(0, math.MaxInt64)):
+		return math.MaxInt64
+	}
+	return t.UnixNano()
 }
 
 // chunk is how many entries are read at once.
