@@ -160,10 +160,7 @@ func (d dayFile) open() (*sql.DB, error) {
 	if err := d.make(); err != nil {
 		return nil, err
 	}
-	if err := giveToOwner(d.path()); err != nil {
-		return nil, err
-	}
-	db, err := sql.Open("sqlite", dsn(d.path(), "_txlock=immediate&_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)"+
+	db, err := sql.Open("sqlite", dsn(d.path(), "mode=rw&_txlock=immediate&_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(NORMAL)"+
 		"&_pragma=journal_size_limit(16777216)&_pragma=cache_size(-8192)&_pragma=secure_delete(1)"))
 	if err != nil {
 		return nil, err
@@ -178,7 +175,14 @@ func (d dayFile) open() (*sql.DB, error) {
 
 // make makes the file, if it is not there. SQLite would let everybody read it; and of a file that is no database it would delete the WAL.
 func (d dayFile) make() error {
-	f, err := os.OpenFile(d.path(), os.O_RDWR|os.O_CREATE, 0o640)
+	f, err := os.OpenFile(d.path(), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o640)
+	if err == nil {
+		return errors.Join(giveToOwner(f), f.Close())
+	}
+	if !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	f, err = os.OpenFile(d.path(), os.O_RDWR|syscall.O_NOFOLLOW, 0)
 	if err != nil {
 		return err
 	}
@@ -201,17 +205,17 @@ func dsn(path, options string) string {
 	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: options}).String()
 }
 
-// giveToOwner gives a file that root made to the owner of its directory, who is the user that the daemon runs as.
-func giveToOwner(path string) error {
+// giveToOwner gives a file that root has just made, and no other, to the owner of its directory, who is the user that the daemon runs as.
+func giveToOwner(made *os.File) error {
 	if os.Geteuid() != 0 {
 		return nil
 	}
-	info, err := os.Stat(filepath.Dir(path))
+	info, err := os.Stat(filepath.Dir(made.Name()))
 	if err != nil {
 		return err
 	}
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		return os.Chown(path, int(st.Uid), int(st.Gid))
+		return made.Chown(int(st.Uid), int(st.Gid))
 	}
 	return nil
 }

@@ -137,6 +137,60 @@ func change(t *testing.T, dir, query string, args ...any) {
 	}
 }
 
+// TestLink: a link in the place of a file is not followed, and nothing is made where it leads.
+func TestLink(t *testing.T) {
+	outside := t.TempDir()
+	for name, leads := range map[string]string{"to nothing": filepath.Join(outside, "new"), "to a database": dayOf(stored(t, at(noon(), "X")), noon()).path()} {
+		d := dayOf(t.TempDir(), noon())
+		if err := os.Symlink(leads, d.path()); err != nil {
+			t.Fatal(err)
+		}
+		if db, err := d.open(); !errors.Is(err, syscall.ELOOP) {
+			t.Errorf("%s: %v", name, err)
+			db.Close()
+		}
+	}
+	if made, _ := os.ReadDir(outside); len(made) > 0 {
+		t.Errorf("made was %v", made)
+	}
+}
+
+// TestOwner: what root makes is given to the owner of the directory, what root finds there is not.
+func TestOwner(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("giving files away wants root")
+	}
+	const daemon = 4711
+	dir := t.TempDir()
+	if err := os.Chown(dir, daemon, daemon); err != nil {
+		t.Fatal(err)
+	}
+	found := dayOf(dir, noon().Add(24*time.Hour))
+	if err := os.WriteFile(found.path(), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	made := dayOf(dir, noon())
+	for _, d := range []dayFile{made, found} {
+		db, err := d.open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		db.Close()
+	}
+	if _, err := makeKey(dir); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]uint32{made.path(): daemon, filepath.Join(dir, keyFile): daemon, found.path(): 0} {
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := info.Sys().(*syscall.Stat_t).Uid; got != want {
+			t.Errorf("%s is of %d, want %d", path, got, want)
+		}
+	}
+}
+
 // TestNewer does not touch what a later version wrote.
 func TestNewer(t *testing.T) {
 	dir := stored(t, at(noon(), "ONE"))

@@ -70,43 +70,85 @@ func NewFilter(l Levels, dir string) (*Filter, error) {
 // keyFile is where the key of the hashes is. Without it nobody can tell whom a hash means.
 const keyFile = "journal.key"
 
+// errNoKey is a key that was cut short or written over.
+var errNoKey = errors.New("it holds no key: put it back from a backup, or delete it, and who is hashed so far is found no more")
+
 func readKey(dir string) ([]byte, error) {
-	text, err := os.ReadFile(filepath.Join(dir, keyFile))
+	path := filepath.Join(dir, keyFile)
+	text, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
 	key, err := hex.DecodeString(strings.TrimSpace(string(text)))
 	if err != nil || len(key) < 16 {
-		return nil, fmt.Errorf("%s holds no key", filepath.Join(dir, keyFile))
+		return nil, &fs.PathError{Op: "read", Path: path, Err: errNoKey}
 	}
 	return key, nil
 }
 
-// makeKey reads the key, which is made where there is none yet.
+// makeKey reads the key, which is made where there is none yet. An empty file is none: a full disk leaves it so.
 func makeKey(dir string) ([]byte, error) {
-	if key, err := readKey(dir); !errors.Is(err, fs.ErrNotExist) {
-		return key, err
+	path := filepath.Join(dir, keyFile)
+	info, err := os.Stat(path)
+	empty := err == nil && info.Size() == 0
+	if !empty && !errors.Is(err, fs.ErrNotExist) {
+		return readKey(dir)
 	}
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, err
 	}
-	key := make([]byte, 32)
-	rand.Read(key) // it never fails
-	path := filepath.Join(dir, keyFile)
-	if err := os.WriteFile(path, []byte(hex.EncodeToString(key)+"\n"), 0o600); err != nil {
+	made, err := writeKey(dir)
+	if err != nil {
 		return nil, err
 	}
-	return key, giveToOwner(path)
+	defer os.Remove(made)
+	put := os.Link // never over a key that another has just put there
+	if empty {
+		put = os.Rename
+	}
+	if err := put(made, path); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	return readKey(dir)
 }
 
-// hider is how a Reader looks for an address that may have been hashed.
-func hider(dir string) func(string) string {
-	key, err := readKey(dir)
+// writeKey writes a new key into a file of its own, whole and on the disk, and returns its path.
+func writeKey(dir string) (path string, err error) {
+	f, err := os.CreateTemp(dir, keyFile+".*")
 	if err != nil {
-		return func(s string) string { return s }
+		return "", err
+	}
+	key := make([]byte, 32)
+	rand.Read(key) // it never fails
+	_, err = f.WriteString(hex.EncodeToString(key) + "\n")
+	if err == nil {
+		err = f.Sync()
+	}
+	if err == nil {
+		err = giveToOwner(f)
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		os.Remove(f.Name())
+		return "", err
+	}
+	return f.Name(), nil
+}
+
+// hider is how a Reader looks for an address that may have been hashed. Without a key none has been. The error says that there is one
+// which cannot be read.
+func hider(dir string) (func(string) string, error) {
+	key, err := readKey(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return plain, nil
+	case errors.Is(err, fs.ErrPermission):
+		err = fmt.Errorf("%w: run it as root, or as the user that gatepost runs as", err)
+	}
+	if err != nil {
+		return plain, fmt.Errorf("addresses may be stored as hashes, whose key cannot be read: %w", err)
 	}
 	f := &Filter{levels: Levels{Personal: PersonalHash}, key: key}
-	return f.address
+	return f.address, nil
 }
 
 // Apply is a record with no more than is to be kept; it may be the record itself, which is never changed.

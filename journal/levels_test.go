@@ -1,10 +1,14 @@
 package journal
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"gatepost/policy"
@@ -178,5 +182,78 @@ func TestKept(t *testing.T) {
 	}
 	if _, err := NewFilter(Levels{Personal: PersonalHash}, ""); err == nil {
 		t.Error("hashes without a place for their key")
+	}
+}
+
+// TestKeyNotRead: with a key that cannot be read no address is looked for in vain; what needs no key is found.
+func TestKeyNotRead(t *testing.T) {
+	asDir := func(path string) error { return errors.Join(os.Remove(path), os.Mkdir(path, 0o700)) }
+	write := func(text string) func(string) error {
+		return func(path string) error { return os.WriteFile(path, []byte(text), 0o600) }
+	}
+	for name, spoil := range map[string]func(path string) error{"empty": write(""), "damaged": write("5f2c"), "unreadable": asDir} {
+		dir := t.TempDir()
+		f, err := NewFilter(Levels{Personal: PersonalHash}, dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := newStore(Settings{Dir: dir}, f, discard())
+		s.write([]*policy.Record{at(noon(), "P", "amy@example.com")})
+		s.closeDay()
+		if err := spoil(filepath.Join(dir, keyFile)); err != nil {
+			t.Fatal(err)
+		}
+		r, err := Open(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, q := range []Query{{About: "amy@example.com"}, {Rcpt: "amy@example.com"}, {From: "a@shop.example"}} {
+			text := ""
+			for _, err := range r.Search(t.Context(), q) {
+				text += fmt.Sprint(err)
+			}
+			if !strings.Contains(text, keyFile) {
+				t.Errorf("%s: %+v: %q", name, q, text)
+			}
+			if st, err := r.Stats(t.Context(), q); err == nil {
+				t.Errorf("%s: %+v: %+v", name, q, st)
+			}
+		}
+		if done, err := r.Purge(t.Context(), "amy@example.com"); err == nil {
+			t.Errorf("%s: purged %+v", name, done)
+		}
+		if got := refs(found(t, dir, Query{Rcpt: "example.com", From: "shop.example"})); got != "P" {
+			t.Errorf("%s: found %q", name, got)
+		}
+	}
+}
+
+// TestKeyMade: an empty file, as a full disk leaves it, is no key; and of two who make one at the same time both have the same.
+func TestKeyMade(t *testing.T) {
+	for _, before := range []string{"none", "empty"} {
+		dir := t.TempDir()
+		if before == "empty" {
+			os.WriteFile(filepath.Join(dir, keyFile), nil, 0o600)
+		}
+		key, err := makeKey(dir)
+		again, _ := makeKey(dir)
+		if err != nil || len(key) != 32 || !bytes.Equal(key, again) {
+			t.Errorf("%s: %x, then %x; %v", before, key, again, err)
+		}
+		if files, _ := os.ReadDir(dir); len(files) != 1 {
+			t.Errorf("%s: left are %v", before, files)
+		}
+	}
+	dir := t.TempDir()
+	var keys [8]string
+	var all sync.WaitGroup
+	for i := range keys {
+		all.Go(func() { key, _ := makeKey(dir); keys[i] = string(key) })
+	}
+	all.Wait()
+	for _, key := range keys {
+		if key != keys[0] || key == "" {
+			t.Fatalf("the keys are %x", keys)
+		}
 	}
 }

@@ -31,6 +31,9 @@ func (r *Reader) Purge(ctx context.Context, address string) (Purged, error) {
 	if !strings.Contains(address, "@") {
 		return done, fmt.Errorf("purge the journal: %q is no address", address)
 	}
+	if r.noKey != nil {
+		return done, fmt.Errorf("purge the journal: %w", r.noKey)
+	}
 	files, err := listFiles(r.dir)
 	if err != nil {
 		return done, fmt.Errorf("purge the journal: %w", err)

@@ -17,8 +17,9 @@ import (
 
 // Reader reads the stored records of a directory, beside a running daemon. It is safe for concurrent use.
 type Reader struct {
-	dir  string
-	hide func(string) string
+	dir   string
+	hide  func(string) string
+	noKey error // hide does not know how addresses may be stored
 }
 
 // Open opens the stored records of a directory for reading. The error says that it is no directory that can be read.
@@ -26,7 +27,8 @@ func Open(dir string) (*Reader, error) {
 	if _, err := listDays(dir); err != nil {
 		return nil, fmt.Errorf("open the journal: %w", err)
 	}
-	return &Reader{dir, hider(dir)}, nil
+	hide, err := hider(dir)
+	return &Reader{dir, hide, err}, nil
 }
 
 // FileError is a fault of one file of the journal; the others are read all the same.
@@ -46,11 +48,14 @@ func (e *FileError) Unwrap() error { return e.Err }
 // found, and no read lasts long enough to hold up the writer.
 func (r *Reader) Search(ctx context.Context, q Query) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
-		w, err := q.where(r.hide)
-		if err != nil {
+		w, err := r.where(q)
+		if err == errNothing {
 			return
 		}
-		days, err := r.days(q)
+		var days []dayFile
+		if err == nil {
+			days, err = r.days(q)
+		}
 		if err != nil {
 			yield(Entry{}, err)
 			return
@@ -62,6 +67,14 @@ func (r *Reader) Search(ctx context.Context, q Query) iter.Seq2[Entry, error] {
 			}
 		}
 	}
+}
+
+// where is a query as a condition. The error is errNothing, or says that an address cannot be looked for.
+func (r *Reader) where(q Query) (*where, error) {
+	if r.noKey != nil && (q.About != "" || strings.Contains(q.Rcpt+q.From, "@")) {
+		return nil, r.noKey
+	}
+	return q.where(r.hide)
 }
 
 // Find gives the entries whose ref begins so, the newest first.

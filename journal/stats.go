@@ -25,9 +25,12 @@ type Stats struct {
 func (r *Reader) Stats(ctx context.Context, q Query) (*Stats, error) {
 	st := &Stats{Verdicts: map[policy.Verdict]int64{}, Checks: map[string]int64{}, Would: map[string]int64{}, Domains: map[string]int64{},
 		Networks: map[netip.Prefix]int64{}, Hours: map[time.Time]map[policy.Verdict]int64{}}
-	w, err := q.where(r.hide)
-	if err != nil {
+	w, err := r.where(q)
+	if err == errNothing {
 		return st, nil
+	}
+	if err != nil {
+		return nil, err
 	}
 	days, err := r.days(q)
 	if err != nil {
