@@ -2,10 +2,14 @@ package journal
 
 import (
 	"bytes"
+	"database/sql"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"gatepost/policy"
 )
@@ -64,6 +68,10 @@ func TestPurgeSpelled(t *testing.T) {
 		{"amy@xn--bcher-kva.example", "amy@xn--bcher-kva.example", "amy@bücher.example", "(purged)"},
 		{"a.b+c@example.com", "a.b+c@example.com", "A.B+C@example.com axb+c@example.com", "(purged) axb+c@example.com"},
 		{"<amy@example.com>", "amy@example.com", "amy@example.com", "(purged)"},
+		{"amy@example.com", "amy@example.com", "“amy@example.com” ...amy@example.com. to=amy@example.com", "“(purged)” ...(purged). to=(purged)"},
+		{"amy@example.com", "amy@example.com", "mamy@example.com jo.amy@example.com ämy@example.com amy@example.com.au amy@example.community",
+			"mamy@example.com jo.amy@example.com ämy@example.com amy@example.com.au amy@example.community"},
+		{"amy@example.com", "amy@example.com", "mamy@example.com amy@example.com", "mamy@example.com (purged)"},
 	}
 	for _, tt := range tests {
 		other := "x" + tt.purged
@@ -82,4 +90,91 @@ func TestPurgeSpelled(t *testing.T) {
 			t.Errorf("%s in %q: left is %s", tt.purged, tt.text, refs(got))
 		}
 	}
+}
+
+// TestPurgeNamed: a person goes out of records of others that name the address, and out of nothing else.
+func TestPurgeNamed(t *testing.T) {
+	bare := at(noon(), "BARE") // nobody was a recipient
+	bare.Transcript = []string{"C: RCPT TO:<Amy@Example.com>", "S: 550 5.1.1 no"}
+	note := at(noon().Add(1), "N0TE", "bob@example.com")
+	note.Note = "forwarded by amy@example.com"
+	quoted := at(noon().Add(2), "QV0TED", "bob@example.com")
+	quoted.Note = `"a b"@example.com`
+	similar := at(noon().Add(3), "S1M1LAR", "mamy@example.com")
+	similar.Recipients[0].Reply.Text = "<mamy@example.com> ok"
+	all := []*policy.Record{bare, note, quoted, similar}
+	for i := range 2 * chunk {
+		all = append(all, at(noon().Add(time.Duration(i+4)), "0THER", "bob@example.com"))
+	}
+	last := at(noon().Add(time.Hour), "1AST", "bob@example.com")
+	last.Reply.Text = "amy@example.com"
+	dir := stored(t, append(all, last)...)
+	r, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []Purged{{Reduced: 3}, {}} {
+		if done, err := r.Purge(t.Context(), "amy@example.com"); done != want || err != nil {
+			t.Errorf("%+v, %v, want %+v", done, err, want)
+		}
+	}
+	if done, err := r.Purge(t.Context(), `"A b"@example.com`); done != (Purged{Reduced: 1}) || err != nil {
+		t.Errorf("%+v, %v", done, err)
+	}
+	got := found(t, dir, Query{OldestFirst: true})
+	if len(got) != len(all)+1 || got[0].Transcript[0] != "C: RCPT TO:<(purged)>" || got[1].Note != "forwarded by (purged)" || got[2].Note != "(purged)" ||
+		got[3].Recipients[0].Reply.Text != "<mamy@example.com> ok" || got[len(all)].Reply.Text != "(purged)" {
+		t.Errorf("left are %d: %+v", len(got), got[:4])
+	}
+	if got := refs(found(t, dir, Query{Rcpt: "mamy@example.com"})); got != "S1M1LAR" {
+		t.Errorf("found %s", got)
+	}
+	change(t, dir, "UPDATE record SET body = 'x' WHERE id = ?", noon().UnixNano()+1)
+	if done, err := r.Purge(t.Context(), "amy@example.com"); done != (Purged{}) || err == nil || !strings.Contains(err.Error(), "1 record(s) cannot be read") {
+		t.Errorf("%+v, %v", done, err)
+	}
+}
+
+// TestPurgeRead: while somebody reads the file, what is deleted stays in its WAL, which is told; afterwards the same purge takes it away.
+func TestPurgeRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		d := dayOf(dir, noon())
+		daemon, err := openWriter(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer daemon.close()
+		if _, err := daemon.write([]*policy.Record{at(noon(), "P", "amy@example.com")}, nil); err != nil {
+			t.Fatal(err)
+		}
+		r, err := Open(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = d.read(t.Context(), func(reader *sql.DB) error {
+			tx, err := reader.Begin()
+			if err != nil {
+				return err
+			}
+			defer tx.Rollback()
+			var n int
+			if err := tx.QueryRow("SELECT count(*) FROM entry").Scan(&n); err != nil || n != 1 {
+				t.Errorf("%d read, %v", n, err)
+			}
+			if done, err := r.Purge(t.Context(), "amy@example.com"); done.Deleted != 1 || !errors.Is(err, errBusy) {
+				t.Errorf("%+v, %v", done, err)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		if done, err := r.Purge(t.Context(), "amy@example.com"); done != (Purged{}) || err != nil {
+			t.Errorf("%+v, %v", done, err)
+		}
+		if wal, err := os.ReadFile(d.path() + "-wal"); err != nil || bytes.Contains(wal, []byte("amy@example.com")) {
+			t.Errorf("the WAL has %d octets; %v", len(wal), err)
+		}
+	})
 }

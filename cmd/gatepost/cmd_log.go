@@ -405,8 +405,8 @@ func (f *logFlags) purgeCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "purge --rcpt ADDRESS",
 		Short: "Delete what is recorded of a person",
-		Long: "Takes an address out of the journal for good: mail from it and mail to it alone is deleted, and of mail to others as well it is taken out. " +
-			"It does not reach files that the journal wrote as JSON Lines, nor backups.",
+		Long: "Takes an address out of the journal for good: mail from it and mail to it alone is deleted, and it is taken out of all other records that name it. " +
+			"Every record is read for that. It does not reach files that the journal wrote as JSON Lines, backups, nor the greylist (gatepost greylist delete ADDRESS).",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !strings.Contains(f.rcpt, "@") {
