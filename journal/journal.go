@@ -8,10 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"gatepost/policy"
@@ -54,7 +56,8 @@ var (
 	errUnread = errors.New("nobody reads it")
 )
 
-// OpenLines opens the file for appending ("-" is stdout) and starts the writer. A file that cannot be opened is an error.
+// OpenLines opens the file for appending ("-" is stdout) and starts the writer. A file that cannot be opened is an error; a named pipe
+// without a reader is none.
 func OpenLines(path string, filter *Filter, log *slog.Logger) (*Lines, error) {
 	out, err := openAppend(path)
 	if err != nil {
@@ -250,11 +253,50 @@ func openAppend(path string) (io.WriteCloser, error) {
 	if path == "-" {
 		return nopCloser{os.Stdout}, nil
 	}
-	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o640)
+	f, err := openNow(path)
+	if errors.Is(err, syscall.ENXIO) {
+		if info, err := os.Stat(path); err == nil && info.Mode()&fs.ModeNamedPipe != 0 {
+			return &pipe{path: path}, nil
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open the journal: %w", err)
 	}
 	return f, nil
+}
+
+// openNow opens a file without waiting, as else for the reader of a named pipe.
+func openNow(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY|syscall.O_NONBLOCK, 0o640)
+}
+
+// pipe is a named pipe that had no reader. What is written before it has one is lost.
+type pipe struct {
+	path string
+	f    *os.File // nil until then
+}
+
+// Write opens the pipe if need be.
+func (p *pipe) Write(b []byte) (int, error) {
+	if p.f == nil {
+		f, err := openNow(p.path)
+		if errors.Is(err, syscall.ENXIO) {
+			return 0, errUnread
+		}
+		if err != nil {
+			return 0, err
+		}
+		p.f = f
+	}
+	return p.f.Write(b)
+}
+
+// Close closes the pipe.
+func (p *pipe) Close() error {
+	if p.f == nil {
+		return nil
+	}
+	return p.f.Close()
 }
 
 type nopCloser struct{ io.Writer }

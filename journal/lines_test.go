@@ -152,6 +152,39 @@ func TestLinesFullAtStart(t *testing.T) {
 	}
 }
 
+// TestLinesPipe: a named pipe without a reader holds up neither the start nor the end; what is lost meanwhile is counted, and its first reader
+// gets what comes from there on.
+func TestLinesPipe(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	said := &safeLog{}
+	l, err := OpenLines(path, nil, slog.New(slog.NewTextHandler(said, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Append(at(noon(), "A"))
+	until(t, "the loss", func() bool { _, lost := l.Counts(); return lost == 1 })
+	l.Reopen()
+	l.Append(at(noon(), "B"))
+	until(t, "the next loss", func() bool { _, lost := l.Counts(); return lost == 2 })
+	reader, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	l.Append(at(noon(), "C"))
+	l.Close()
+	text, err := io.ReadAll(reader)
+	if got, bad := refsIn(string(text)); err != nil || got != "C" || bad != 0 {
+		t.Errorf("%d bad lines, and %q; %v", bad, got, err)
+	}
+	if n, lost := l.Counts(); n != 1 || lost != 2 || !strings.Contains(said.String(), errUnread.Error()) {
+		t.Errorf("%d written, %d lost; %s", n, lost, said)
+	}
+}
+
 // TestLinesLostSaid: a disk that stays full is said once a minute, and at the end, and no record is left out of it.
 func TestLinesLostSaid(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
