@@ -103,6 +103,9 @@ func lower(s string) []byte {
 
 // holds says whether a text of JSON may hold a needle, which is in lower case. It spoils the case of neither.
 func holds(text, needle []byte) bool {
+	if i := bytes.IndexByte(needle, ' '); i >= 0 && i <= 3 && len(bytes.Trim(needle[:i], "0123456789")) == 0 {
+		needle = needle[i+1:] // a reply's code, which JSON has elsewhere
+	}
 	if bytes.ContainsFunc(needle, func(c rune) bool { return c < ' ' || c == '"' || c == '\\' || c > '~' }) {
 		return true // JSON may write it in another way
 	}
@@ -138,13 +141,22 @@ func equalFold(s, needle []byte) bool {
 	return true
 }
 
-// mentions says whether any text of a record holds a needle, which is in lower case.
+// mentions says whether any text of a record holds a needle, which is in lower case. A reply's text begins with its code, as everybody sees it.
 func mentions(r *policy.Record, needle []byte) bool {
 	found := r.Client.IsValid() && strings.Contains(r.Client.String(), string(needle))
 	withTexts(reflect.ValueOf(r), func(s string) string {
 		found = found || containsFold([]byte(s), needle)
 		return s
 	})
+	reply := func(p policy.Reply) {
+		found = found || p.Code != 0 && containsFold(fmt.Appendf(nil, "%d %s", p.Code, p.Text), needle)
+	}
+	reply(r.Reply)
+	for _, rc := range r.Recipients {
+		reply(rc.Reply)
+		reply(rc.Intended)
+		reply(rc.BackendReply)
+	}
 	return found
 }
 

@@ -24,6 +24,9 @@ func queried() []*policy.Record {
 	bounce := at(noon().Add(2*time.Hour), "B0VNCE0001", "amy@sub.example.com")
 	bounce.Sender, bounce.Client = str(""), addr("198.51.100.7")
 	bounce.Recipients[0].Verdict, bounce.Recipients[0].By = policy.Deferred, "rule.our-bank"
+	bounce.Recipients[0].Reply = policy.Reply{Code: 450, Text: "4.2.1 Later"}
+	bounce.Recipients[0].BackendReply = policy.Reply{Code: 451, Text: "4.3.0 busy"}
+	forged.Recipients[0].Intended = policy.Reply{Code: 550, Text: "5.7.1 no"}
 	other := at(noon().Add(3*time.Hour), "0THER00001", "amy@bücher.example")
 	other.Sender, other.MessageID, other.Client = str("a@myshop.example"), "<Quote\"d@X>", addr("203.0.114.1")
 	other.Recipients[0].Would, other.Recipients[0].WouldBy = policy.Tag, "spf"
@@ -79,6 +82,13 @@ func TestQuery(t *testing.T) {
 		{"a text in any case", Query{Text: "BOUNCES.shop"}, "F[0]"},
 		{"a text that JSON escapes", Query{Text: `quote"D@x`}, "0[0]"},
 		{"a text in a name of the format", Query{Text: "recipients"}, ""},
+		{"a reply with its code", Query{Text: "554 5.7.1 GO away"}, "S[]"},
+		{"a part of it", Query{Text: "4 5.7.1 go"}, "S[]"},
+		{"a code alone", Query{Text: "554"}, "S[]"},
+		{"a reply with another code", Query{Text: "550 5.7.1 go away"}, ""},
+		{"what a recipient was told", Query{Text: "450 4.2.1 later"}, "B[0]"},
+		{"what a backend said", Query{Text: "451 4.3.0 busy"}, "B[0]"},
+		{"what would have been said", Query{Text: "550 5.7.1 no"}, "F[0]"},
 		{"a client's address as a text", Query{Text: "198.51.100.7"}, "B[0]"},
 		{"all together", Query{Rcpt: "amy@example.com", From: "shop.example", Client: net("203.0.113.0/24"), Check: "dnsbl",
 			Verdicts: verdicts(policy.Rejected), Since: noon(), Text: "amy"}, "K[0]"},
