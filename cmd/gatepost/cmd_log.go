@@ -153,10 +153,12 @@ func aim(q *journal.Query, word string) {
 	}
 }
 
-// isRef says whether a word has the form of a whole ref, as a reply has it.
+// isRef says whether a word has the form of a whole ref, as a reply has it. It may have been typed with O for 0 and with I or L for 1; then a digit
+// that is one tells it from a word such as "newsletter".
 func isRef(word string) bool {
-	word = strings.Trim(word, "[]")
-	return len(word) == 10 && strings.Trim(strings.ToUpper(word), "0123456789ABCDEFGHJKMNPQRSTVWXYZ") == ""
+	word = strings.ToUpper(strings.Trim(word, "[]"))
+	const digits, letters = "0123456789", "ABCDEFGHJKMNPQRSTVWXYZ"
+	return len(word) == 10 && strings.Trim(word, digits+letters+"OIL") == "" && (strings.ContainsAny(word, digits) || !strings.ContainsAny(word, "OIL"))
 }
 
 // span is the time of a query, for people.

@@ -54,6 +54,9 @@ func TestAim(t *testing.T) {
 	for word, want := range map[string]func(journal.Query) bool{
 		"amy@example.com":  func(q journal.Query) bool { return q.About != "" },
 		"8f3k2qwmab":       func(q journal.Query) bool { return q.Ref != "" && q.Since.IsZero() },
+		"8F3K2QWMOB":       func(q journal.Query) bool { return q.Ref != "" && q.Since.IsZero() },
+		"[8f3kilwmab]":     func(q journal.Query) bool { return q.Ref != "" },
+		"8F3K2QWMUB":       func(q journal.Query) bool { return q.Text != "" },
 		"[8F3K2QWMAB]":     func(q journal.Query) bool { return q.Ref != "" },
 		"203.0.113.9":      func(q journal.Query) bool { return q.Client.Bits() == 32 },
 		"::ffff:192.0.2.1": func(q journal.Query) bool { return q.Client.Bits() == 32 },
