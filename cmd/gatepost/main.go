@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -44,8 +45,8 @@ func run(args []string) int {
 	case errors.Is(err, errConfigFile):
 		code = exitBadConfig
 	}
-	if text != "" {
-		fmt.Fprintln(os.Stderr, text)
+	for line := range strings.Lines(text) {
+		fmt.Fprintln(os.Stderr, printable(strings.TrimSuffix(line, "\n")))
 	}
 	return code
 }
