@@ -13,13 +13,13 @@ import (
 func BenchmarkRedis(b *testing.B) {
 	s := newServer(b)
 	settings := Defaults()
-	settings.Store = s.url()
+	settings.Store = s.URL()
 	r, err := openRedis(settings, nowhere())
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer r.Close()
-	s.until("a connection", func() bool { _, err := r.connected(); return err == nil })
+	s.Until("a connection", func() bool { _, err := r.connected(); return err == nil })
 	var n atomic.Int64
 	b.SetParallelism(64)
 	b.ReportAllocs()

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/valkey-io/valkey-go"
+
+	"gatepost/internal/redistest"
 )
 
 // anyLimit is a limit of any size that can be set.
@@ -80,9 +82,9 @@ func TestRedisTimes(t *testing.T) {
 func TestRedisForgets(t *testing.T) {
 	s := newServer(t)
 	f, _ := s.node()
-	c := s.client()
+	c := s.Client()
 	ttl := func(key string) time.Duration {
-		ms, err := strconv.Atoi(s.do(c, "PTTL", redisSpace+key))
+		ms, err := strconv.Atoi(s.Do(c, "PTTL", redisSpace+key))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -96,7 +98,7 @@ func TestRedisForgets(t *testing.T) {
 	if got := ttl("b"); got >= 0 {
 		t.Errorf("a look is kept for %s", got)
 	}
-	s.do(c, "SET", redisSpace+"c", "another's")
+	s.Do(c, "SET", redisSpace+"c", "another's")
 	if use, err := f.Take(t.Context(), "c", 1, Limit{60, time.Hour}, noon); err != nil || use.Used != 1 {
 		t.Errorf("beside another's value: %+v, %v", use, err)
 	}
@@ -128,7 +130,7 @@ func TestTwoNodes(t *testing.T) {
 	if passed.Load() != 100 {
 		t.Errorf("%d passed, want 100", passed.Load())
 	}
-	s.kill()
+	s.Kill()
 	for _, n := range []*fallback{a, b} {
 		if use, err := n.Take(t.Context(), "k", 1, l, noon); err != nil || !use.Over {
 			t.Errorf("without the server: %+v, %v", use, err)
@@ -144,24 +146,27 @@ func TestRedisFaults(t *testing.T) {
 		away         bool // the server cannot serve meanwhile
 		harm, repair func(s *redisServer, c valkey.Client)
 	}{
-		{"killed and restarted", true, func(s *redisServer, _ valkey.Client) { s.kill() }, func(s *redisServer, _ valkey.Client) { s.start() }},
-		{"hung", true, func(s *redisServer, _ valkey.Client) { s.cmd.Process.Signal(syscall.SIGSTOP) },
-			func(s *redisServer, _ valkey.Client) { s.cmd.Process.Signal(syscall.SIGCONT) }},
+		{"killed and restarted", true, func(s *redisServer, _ valkey.Client) { s.Kill() },
+			func(s *redisServer, _ valkey.Client) { s.Run(); s.Await() }},
+		{"hung", true, func(s *redisServer, _ valkey.Client) { s.Signal(syscall.SIGSTOP) },
+			func(s *redisServer, _ valkey.Client) { s.Signal(syscall.SIGCONT) }},
 		{"full", true, func(s *redisServer, c valkey.Client) {
-			s.do(c, "CONFIG", "SET", "maxmemory-policy", "noeviction")
-			s.do(c, "CONFIG", "SET", "maxmemory", "1")
-		}, func(s *redisServer, c valkey.Client) { s.do(c, "CONFIG", "SET", "maxmemory", "0") }},
-		{"read-only", true, func(s *redisServer, c valkey.Client) { s.do(c, "REPLICAOF", "127.0.0.1", strconv.Itoa(freePort(s.t))) },
-			func(s *redisServer, c valkey.Client) { s.do(c, "REPLICAOF", "NO", "ONE") }},
-		{"its scripts gone", false, func(s *redisServer, c valkey.Client) { s.do(c, "SCRIPT", "FLUSH") }, func(*redisServer, valkey.Client) {}},
+			s.Do(c, "CONFIG", "SET", "maxmemory-policy", "noeviction")
+			s.Do(c, "CONFIG", "SET", "maxmemory", "1")
+		}, func(s *redisServer, c valkey.Client) { s.Do(c, "CONFIG", "SET", "maxmemory", "0") }},
+		{"read-only", true, func(s *redisServer, c valkey.Client) {
+			s.Do(c, "REPLICAOF", "127.0.0.1", strconv.Itoa(redistest.FreePort(s.t)))
+		},
+			func(s *redisServer, c valkey.Client) { s.Do(c, "REPLICAOF", "NO", "ONE") }},
+		{"its scripts gone", false, func(s *redisServer, c valkey.Client) { s.Do(c, "SCRIPT", "FLUSH") }, func(*redisServer, valkey.Client) {}},
 		{"another's list under a key", true, func(s *redisServer, c valkey.Client) {
-			s.do(c, "DEL", redisSpace+"k")
-			s.do(c, "LPUSH", redisSpace+"k", "x")
-		}, func(s *redisServer, c valkey.Client) { s.do(c, "FLUSHALL") }},
+			s.Do(c, "DEL", redisSpace+"k")
+			s.Do(c, "LPUSH", redisSpace+"k", "x")
+		}, func(s *redisServer, c valkey.Client) { s.Do(c, "FLUSHALL") }},
 	} {
 		t.Run(f.name, func(t *testing.T) {
 			s := newServer(t)
-			c := s.client()
+			c := s.Client()
 			n, log := s.node()
 			flow(t, n, 1)
 			f.harm(s, c)
@@ -173,10 +178,10 @@ func TestRedisFaults(t *testing.T) {
 			}
 			n.mu.Unlock()
 			f.repair(s, c)
-			c = s.client()
-			s.until("the server to count again", func() bool {
+			c = s.Client()
+			s.Until("the server to count again", func() bool {
 				n.Take(context.Background(), "again", 1, Limit{1000, time.Hour}, noon)
-				return s.do(c, "EXISTS", redisSpace+"again") == "1"
+				return s.Do(c, "EXISTS", redisSpace+"again") == "1"
 			})
 			if lines := strings.Count(log.String(), "level=WARN"); lines != map[bool]int{true: 1}[f.away] {
 				t.Errorf("%d lines:\n%s", lines, log)
