@@ -94,13 +94,15 @@ func TestFallback(t *testing.T) {
 // TestFallbackKeepsLess: where a kept connection closes at MAIL and the next address can't keep what the sender asked for, the mail is
 // refused as if that address had been the first (hazards 30, 82).
 func TestFallbackKeepsLess(t *testing.T) {
+	cert := certificate(t)
 	for _, test := range []struct{ mail, want string }{
 		{"<a@client.example> BODY=BINARYMIME", "554 5.6.3 "},
 		{"<b\u00fc@client.example> SMTPUTF8", "550 5.6.7 "},
+		{"<a@client.example> REQUIRETLS", "550 5.7.30 "},
 	} {
 		t.Run(test.mail, func(t *testing.T) {
 			mails := 0
-			full := &mailsink.Server{Extensions: append(mailsink.DefaultExtensions(), "BINARYMIME"), Fault: func(e mailsink.Event) mailsink.Action {
+			full := &mailsink.Server{TLS: cert, Extensions: append(mailsink.DefaultExtensions(), "BINARYMIME", "REQUIRETLS"), Fault: func(e mailsink.Event) mailsink.Action {
 				if e.Stage == mailsink.StageMail {
 					mails++
 				}
@@ -109,7 +111,7 @@ func TestFallbackKeepsLess(t *testing.T) {
 				}
 				return mailsink.Action{}
 			}}
-			plain := &mailsink.Server{Extensions: []string{"PIPELINING"}}
+			plain := &mailsink.Server{TLS: cert, Extensions: []string{"PIPELINING"}}
 			var backs []string
 			for _, sink := range []*mailsink.Server{full, plain} {
 				back, stop, err := mailsink.Listen(sink)
@@ -119,10 +121,11 @@ func TestFallbackKeepsLess(t *testing.T) {
 				defer stop()
 				backs = append(backs, back)
 			}
-			s := behind(t, backend.Settings{Addresses: backs})
+			s := behind(t, backend.Settings{Addresses: backs, TLS: backend.TLSRequired, TLSConfig: trusting(t, cert)})
 			s.Routes.Backends()[0].Probe(context.Background())
+			s.TLS = cert
 			p := start(t, s, listenerPlain())
-			c := p.client(t)
+			c := p.underTLS(t)
 			c.envelope()
 			c.say("x\r\n.", "250 ")
 			c.say("MAIL FROM:"+test.mail, "250 ")

@@ -44,6 +44,27 @@ func (c *client) secure() *client {
 	return newClient(c.t, conn)
 }
 
+// trusting is a client's config that trusts that certificate alone.
+func trusting(t testing.TB, server *tls.Config) *tls.Config {
+	t.Helper()
+	cert, err := x509.ParseCertificate(server.Certificates[0].Certificate[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(cert)
+	return &tls.Config{RootCAs: roots, ServerName: "mx.example.com"}
+}
+
+// underTLS connects and puts TLS on the connection.
+func (p *running) underTLS(t testing.TB) *client {
+	t.Helper()
+	c := p.client(t)
+	c.say("EHLO client.example", "250")
+	c.say("STARTTLS", "220 ")
+	return c.secure()
+}
+
 // withTLS are settings with a certificate, in front of a sink.
 func withTLS(t testing.TB) (*proxy.Settings, *mailsink.Server) {
 	sink := &mailsink.Server{Extensions: mailsink.DefaultExtensions()}
@@ -85,6 +106,59 @@ func TestStartTLS(t *testing.T) {
 	}
 	if got := string(sink.Messages()[0].Content); !strings.Contains(got, " with ESMTPS id ") || !strings.Contains(got, "("+r.TLS+")") {
 		t.Errorf("trace %q", got)
+	}
+}
+
+// TestRequireTLS: mail that is to travel under verified TLS alone is refused where the backend can't keep that (RFC 8689 section 4.2.1).
+func TestRequireTLS(t *testing.T) {
+	cert := certificate(t)
+	for _, test := range []struct {
+		name     string
+		tls      backend.TLSMode
+		fewer    bool // REQUIRETLS is not offered any more
+		rcpt     string
+		accepted int
+	}{
+		{"verified", backend.TLSRequired, false, "250 ", 1},
+		{"in clear", backend.TLSNone, false, "550 5.7.30 ", 0},
+		{"the certificate not verified", backend.TLSOpportunistic, false, "550 5.7.30 ", 0},
+		{"REQUIRETLS not offered", backend.TLSRequired, true, "550 5.7.30 ", 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			sink := &mailsink.Server{Extensions: []string{"PIPELINING", "REQUIRETLS"}, TLS: cert, Fault: func(e mailsink.Event) mailsink.Action {
+				switch {
+				case e.Stage == mailsink.StageMail: // the sink does not know the parameter
+					return mailsink.Action{Reply: "250 2.1.0 Ok"}
+				case test.fewer && e.Session > 1 && e.Stage == mailsink.StageEhlo:
+					return mailsink.Action{Reply: "250-sink.test\r\n250 STARTTLS"}
+				}
+				return mailsink.Action{}
+			}}
+			back, stopSink, err := mailsink.Listen(sink)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer stopSink()
+			s := behind(t, backend.Settings{Addresses: []string{back}, TLS: test.tls, TLSConfig: trusting(t, cert)})
+			s.Routes.Backends()[0].Probe(t.Context())
+			s.TLS = cert
+			p := start(t, s, listenerPlain())
+			c := p.underTLS(t)
+			c.say("EHLO client.example", "250")
+			c.say("MAIL FROM:<a@client.example> REQUIRETLS", "250 ")
+			c.say("RCPT TO:<amy@example.com>", test.rcpt)
+			if test.accepted > 0 {
+				c.say("DATA", "354 ")
+				c.say("Subject: x\r\n\r\n.", "250 ")
+			}
+			c.quit()
+			p.stop()
+			p.atRest(t)
+			all := sink.Messages()
+			if len(all) != test.accepted || len(all) > 0 && !strings.Contains(all[0].FromParams, "REQUIRETLS") {
+				t.Errorf("the backend has %+v", all)
+			}
+		})
 	}
 }
 
