@@ -36,6 +36,7 @@ func TestDecoder(t *testing.T) {
 		{"CR LF . CR CR LF", "a\r\n.\r\r\n" + smuggled + ".\r\n", "a\r\n\r\r\n" + smuggled, Faults{BareCR: 1, Near: true}},
 		{"CR LF . CR", "a\r\n.\rb\r\n.\r\n", "a\r\n\rb\r\n", Faults{BareCR: 1, Near: true}},
 		{"CR LF CR . CR LF", "a\r\n\r.\r\n.\r\n", "a\r\n\r.\r\n", Faults{BareCR: 1, Near: true}},
+		{"CR LF NUL . CR LF behind a bare LF", "a\nb\r\n\x00.\r\n.\r\n", "a\r\nb\r\n\x00.\r\n", Faults{NUL: 1, BareLF: 1, Near: true}},
 		{". LF . CR LF first", ".\n.\r\n\r\n.\r\n", "\r\n.\r\n\r\n", Faults{BareLF: 1, Near: true}},
 	}
 	for _, tt := range tests {
@@ -44,6 +45,7 @@ func TestDecoder(t *testing.T) {
 		if string(out) != tt.want || used != len(tt.in) || !done || d.Faults != tt.faults {
 			t.Errorf("%s: %q, %d of %d, %v, %+v; want %q, %+v", tt.name, out, used, len(tt.in), done, d.Faults, tt.want, tt.faults)
 		}
+		checkDotted(t, out, d.Dotted)
 		for cut := 1; cut < len(tt.in); cut++ {
 			checkCut(t, tt.in, cut, tt.want, tt.faults)
 		}
@@ -66,6 +68,7 @@ func checkCut(t *testing.T, in string, cut int, want string, faults Faults) {
 	if string(out) != want || used != len(in) || !done || d.Faults != faults {
 		t.Errorf("%q cut at %d: %q, %d used, %v, %+v", in, cut, out, used, done, d.Faults)
 	}
+	checkDotted(t, out, d.Dotted)
 }
 
 func TestDecoderReset(t *testing.T) {
