@@ -1,8 +1,10 @@
 package proxy_test
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"net"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -266,6 +268,59 @@ func TestNeverReads(t *testing.T) {
 		}
 		c.conn.Close()
 		p.atRest(t)
+	})
+}
+
+// TestFinalInTime: the sender hears before it gives up, however long the checks took before the backend had the content (RFC 5321
+// section 4.5.3.2.6).
+func TestFinalInTime(t *testing.T) {
+	sink := &mailsink.Server{Extensions: []string{"PIPELINING"}}
+	sink.Next(mailsink.StageEnd, mailsink.Action{Delay: patience})
+	s := withSink(t, sink) // outside of the bubble: of its time, little is left
+	synctest.Test(t, func(t *testing.T) {
+		s := fresh(s)
+		s.Policy = &policy.Policy{Mode: policy.Enforce, Budget: time.Hour, Slots: []policy.Slot{{Mode: policy.Enforce,
+			Check: slow{whole{always{"slow", policy.StageData, policy.Pass}}, 590*time.Second - 100*time.Millisecond}}}}
+		c := newServer(s).pipe(t)
+		c.want("220 ")
+		c.envelope()
+		c.say("Subject: x\r\n\r\n.", "451 4.4.2 ")
+		c.quit()
+	})
+}
+
+// slow is a check that takes its time, once the content is whole.
+type slow struct {
+	whole
+	time time.Duration
+}
+
+func (s slow) Run(ctx context.Context, v policy.View) policy.Finding {
+	time.Sleep(s.time)
+	return s.always.Run(ctx, v)
+}
+
+// halfCloser is a pipe of which one way can be closed, as of a socket.
+type halfCloser struct{ net.Conn }
+
+func (halfCloser) CloseWrite() error { return nil }
+
+// TestHungUpOn: of what a sender still sends that was hung up on, little is read.
+func TestHungUpOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := behind(t, backend.Settings{})
+		s.Limits.Errors = 1
+		ours, theirs := net.Pipe()
+		go newServer(s).server.ServeConn(halfCloser{theirs}, listenerPlain())
+		c := newClient(t, ours)
+		c.want("220 ")
+		c.say("FROB", "500 ")
+		c.want("421 ")
+		n, err := io.WriteString(ours, strings.Repeat("x", 1<<20))
+		if err == nil || n < 64<<10 || n > 512<<10 {
+			t.Errorf("%d octets were read (%v)", n, err)
+		}
+		ours.Close()
 	})
 }
 

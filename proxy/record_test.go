@@ -1,6 +1,7 @@
 package proxy_test
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -8,7 +9,44 @@ import (
 	"gatepost/internal/mailsink"
 	"gatepost/policy"
 	"gatepost/proxy"
+	"gatepost/proxy/backend"
 )
+
+// TestTranscriptIsBounded: of a long session the record has the first lines, and of a long line its start.
+func TestTranscriptIsBounded(t *testing.T) {
+	s := behind(t, backend.Settings{})
+	s.Transcript, s.Limits.IdleCommands = true, 1000
+	p := newServer(s)
+	c := p.pipe(t)
+	c.want("220 ")
+	c.say("NOOP "+strings.Repeat("x", 1000), "250 ")
+	for range 300 {
+		c.say("NOOP", "250 ")
+	}
+	c.quit()
+	if script := p.record().Transcript; len(script) != 200 || len(script[1]) != len("C: ")+512 {
+		t.Errorf("%d lines, the second of %d octets", len(script), len(script[1]))
+	}
+}
+
+// TestGreetingIsForgotten: the name of a greeting that counts no more is in no record (RFC 3207 section 4.2; hazard 74).
+func TestGreetingIsForgotten(t *testing.T) {
+	s, _ := withTLS(t)
+	p := start(t, s, &proxy.Listener{Name: "smtp", XClientFrom: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
+	defer p.stop()
+	for _, line := range []string{"STARTTLS", "XCLIENT ADDR=192.0.2.7"} {
+		c := p.client(t)
+		c.say("EHLO before.example", "250")
+		c.say(line, "220 ")
+		if line == "STARTTLS" {
+			c = c.secure()
+		}
+		c.quit()
+		if r := p.record(); r == nil || r.Helo != "" {
+			t.Errorf("%s: the record says %+v", line, r)
+		}
+	}
+}
 
 // TestRefusalsAreOnRecord: each refusal that has a ref is found by it, with what was refused.
 func TestRefusalsAreOnRecord(t *testing.T) {

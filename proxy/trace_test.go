@@ -140,6 +140,8 @@ func TestAuthResults(t *testing.T) {
 			";\r\n\tspf=fail (a? ? x??B: c)\r\n"},
 		{"a value that would end the field", result(policy.AuthResult{Method: "spf", Result: "fail", Reason: "x\"\r\n\r\nEvil: \\"}),
 			";\r\n\tspf=fail reason=\"x\\\"????Evil: \\\\\"\r\n"},
+		{"a value that would turn the text around, or end the line for some", result(policy.AuthResult{Method: "spf", Result: "fail",
+			Reason: "\x7f\u009b\u2028\u2029\u202a\u202e\u2066\u2069\xff"}), ";\r\n\tspf=fail reason=\"?????????\"\r\n"},
 		{"a method that would", result(policy.AuthResult{Method: "s;p f\r\n", Result: "p=ass"}), ";\r\n\tspf=pass\r\n"},
 	}
 	for _, test := range tests {
