@@ -216,7 +216,7 @@ func TestTimeIsUp(t *testing.T) {
 	}
 }
 
-// TestTheTimeIsBounded by 20 s, and no less (RFC 7208 section 4.6.4).
+// TestTheTimeIsBounded by 20 s, the least that RFC 7208 section 4.6.4 allows.
 func TestTheTimeIsBounded(t *testing.T) {
 	var left time.Duration
 	c := fake{"v=spf1 a -all", func(ctx context.Context) error {
@@ -225,7 +225,7 @@ func TestTheTimeIsBounded(t *testing.T) {
 		return nil
 	}}.check()
 	c.Run(t.Context(), view("192.0.2.1", "", "amy@shop.example"))
-	if left <= 0 || left > timeout || timeout < 20*time.Second {
+	if left <= 0 || left > 20*time.Second || timeout < 20*time.Second {
 		t.Errorf("%s of %s left", left, timeout)
 	}
 }
