@@ -83,6 +83,13 @@ func wantState(t *testing.T, c *Check, up bool, why string) {
 	}
 }
 
+func wantSince(t *testing.T, c *Check, want time.Time) {
+	t.Helper()
+	if got := c.Zones()[0].Since; !got.Equal(want) {
+		t.Errorf("it is so since %v, want %v", got, want)
+	}
+}
+
 var failure = &net.DNSError{IsTemporary: true}
 
 func TestCircuitBreaker(t *testing.T) {
@@ -94,6 +101,11 @@ func TestCircuitBreaker(t *testing.T) {
 		go c.Watch(ctx)
 		synctest.Wait()
 		wantState(t, c, true, "")
+		wantSince(t, c, time.Now())
+		rose := time.Now()
+		time.Sleep(time.Minute)
+		judge(ctx, c)
+		wantSince(t, c, rose)
 
 		f.set(func(f *fake) { f.err = failure })
 		for range maxFailures {
@@ -102,6 +114,7 @@ func TestCircuitBreaker(t *testing.T) {
 			}
 		}
 		wantState(t, c, false, "5 look-ups in a row failed")
+		wantSince(t, c, time.Now())
 		asked := f.count()
 		judge(ctx, c)
 		if f.count() != asked {
@@ -112,6 +125,10 @@ func TestCircuitBreaker(t *testing.T) {
 		time.Sleep(pauseFirst)
 		synctest.Wait()
 		wantState(t, c, true, "")
+		f.set(func(f *fake) { f.err = failure })
+		judge(ctx, c) // the count begins anew
+		wantState(t, c, true, "")
+		f.set(func(f *fake) { f.err = nil })
 		if o := judge(ctx, c); o != Listed {
 			t.Errorf("back in service: %s", o)
 		}
