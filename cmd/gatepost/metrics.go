@@ -78,10 +78,7 @@ func (m *metrics) use(s *proxy.Settings, cert *certificate, p *parts) {
 }
 
 func (m *metrics) reloaded(ok bool) {
-	m.reload.Set(0)
-	if ok {
-		m.reload.Set(1)
-	}
+	m.reload.Set(figure(ok))
 }
 
 // observe counts a record. One that ends behind a reload counts for the modes that came with it, and "off" stands for a check

@@ -105,11 +105,7 @@ func (u ups) add(name string, up bool) {
 
 func (u ups) tell(f figures, d *prometheus.Desc) {
 	for name, up := range u {
-		v := 0.0
-		if up {
-			v = 1
-		}
-		f.gauge(d, v, name)
+		f.gauge(d, figure(up), name)
 	}
 }
 
@@ -119,6 +115,14 @@ func up(b *backend.Backend) float64 {
 		if h.Up {
 			return 1
 		}
+	}
+	return 0
+}
+
+// figure is 1 for what is so.
+func figure(so bool) float64 {
+	if so {
+		return 1
 	}
 	return 0
 }

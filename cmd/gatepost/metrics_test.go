@@ -1,17 +1,23 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"gatepost/internal/dnstest"
+	"gatepost/internal/mailsink"
 	"gatepost/policy"
+	"gatepost/proxy"
 )
 
 // TestMetrics scrapes a proxy that has refused one mail for a block list, would have refused another, and has a stranger wait.
@@ -87,7 +93,7 @@ func apply(t *testing.T, d *daemon, more string) {
 	}
 }
 
-// gather is what the metrics hold, by "name{labels}" with labels in order.
+// gather is what the metrics hold, by "name{labels}" with labels in order; of a histogram the sum.
 func gather(t *testing.T, d *daemon) map[string]float64 {
 	t.Helper()
 	families, err := d.metrics.registry.Gather()
@@ -101,10 +107,86 @@ func gather(t *testing.T, d *daemon) map[string]float64 {
 			for _, l := range m.GetLabel() {
 				labels = append(labels, l.GetValue())
 			}
-			all[f.GetName()+"{"+strings.Join(labels, ",")+"}"] = m.GetGauge().GetValue() + m.GetCounter().GetValue()
+			all[f.GetName()+"{"+strings.Join(labels, ",")+"}"] = m.GetGauge().GetValue() + m.GetCounter().GetValue() + m.GetHistogram().GetSampleSum()
 		}
 	}
 	return all
+}
+
+// wantMetrics wants series of what gather gives.
+func wantMetrics(t *testing.T, d *daemon, want map[string]float64) {
+	t.Helper()
+	got := gather(t, d)
+	for name, v := range want {
+		if is, there := got["gatepost_"+name]; !there || is != v {
+			t.Errorf("%s is %v (%v), want %v", name, is, there, v)
+		}
+	}
+}
+
+// TestMetricsFigures has one backend of two that answers, one session open, and one turned away.
+func TestMetricsFigures(t *testing.T) {
+	back, stop, err := mailsink.Listen(new(mailsink.Server))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	now := time.Now()
+	st := &stage{dir: t.TempDir()}
+	if err := st.makeCertificate(now); err != nil {
+		t.Fatal(err)
+	}
+	d := applied(t, fmt.Sprintf("[backend.there]\naddress = [%q]\ndomains = [\"example.net\"]\n[limits]\nconnections = 1\n[policy]\nchecks = []\n"+
+		"[tls]\ncertificate = %q\nkey = %q\n", back, st.file("cert.pem"), st.file("key.pem")))
+	d.out = new(logWriter)
+	d.out.lost.Store(3)
+	for _, want := range []string{"220 ", "421 "} {
+		ours, theirs := net.Pipe()
+		defer ours.Close()
+		go d.server.ServeConn(theirs, new(proxy.Listener))
+		if line, err := bufio.NewReader(ours).ReadString('\n'); err != nil || !strings.HasPrefix(line, want) {
+			t.Fatalf("%q, %v; want %s", line, err, want)
+		}
+	}
+	wantMetrics(t, d, map[string]float64{
+		"connections_open{}": 1, "connections_total{}": 2, "connections_refused_total{}": 1,
+		"backend_up{main}": 0, "backend_up{there}": 1,
+		"tls_certificate_expiry_timestamp_seconds{}": float64(now.AddDate(0, 1, 0).Unix()),
+		"log_lines_lost_total{}":                     3,
+	})
+}
+
+// TestMetricsRecord counts what a record says of times and of the backend.
+func TestMetricsRecord(t *testing.T) {
+	d := applied(t, "[policy]\nchecks = []\n")
+	heard := func(code int) policy.RecipientRecord {
+		return policy.RecipientRecord{Backend: "main", BackendReply: policy.Reply{Code: code}}
+	}
+	d.metrics.observe(&policy.Record{Took: 2 * time.Second, Findings: []policy.Finding{{Check: "spf", Took: time.Second / 2}},
+		Recipients: []policy.RecipientRecord{heard(250), heard(251), heard(451), heard(550), heard(999), {}}})
+	wantMetrics(t, d, map[string]float64{
+		"transaction_duration_seconds{}": 2, "check_duration_seconds{spf}": .5,
+		"backend_replies_total{main,2xx}": 2, "backend_replies_total{main,4xx}": 1, "backend_replies_total{main,5xx}": 2,
+	})
+}
+
+// TestMetricsReload tells whether the config was last read without an error.
+func TestMetricsReload(t *testing.T) {
+	d := applied(t, "[policy]\nchecks = []\n")
+	d.flags.config = filepath.Join(t.TempDir(), "gatepost.toml")
+	told := func(want float64) {
+		t.Helper()
+		wantMetrics(t, d, map[string]float64{"config_last_reload_successful{}": want})
+	}
+	told(1)
+	d.reload()
+	told(0)
+	text := "hostname = \"mx.example.com\"\n[backend.main]\naddress = [\"127.0.0.1:9\"]\ndomains = [\"example.com\"]\n[policy]\nchecks = []\n"
+	if err := os.WriteFile(d.flags.config, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d.reload()
+	told(1)
 }
 
 // TestMetricsTwice has a list that two checks ask and a server that is named twice: one figure each, else the page is an error.
