@@ -6,6 +6,7 @@ import (
 	"go/token"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -66,6 +67,25 @@ func TestImports(t *testing.T) {
 	}
 	if n < 50 {
 		t.Errorf("only %d imports were seen", n)
+	}
+}
+
+// TestNoTestingInTheBinary: nothing that the binary links imports testing.
+func TestNoTestingInTheBinary(t *testing.T) {
+	list := exec.Command("go", "list", "-deps", "./cmd/gatepost")
+	list.Dir = root
+	out, err := list.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	linked := strings.Fields(string(out))
+	if !slices.Contains(linked, module+"/proxy") {
+		t.Errorf("only these were seen: %q", linked)
+	}
+	for _, path := range linked {
+		if path == "testing" || strings.HasPrefix(path, "testing/") {
+			t.Errorf("the binary links %s", path)
+		}
 	}
 }
 
