@@ -3,12 +3,15 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 	"unicode"
 
 	"gatepost/greylist"
+	"gatepost/internal/mailsink"
 	"gatepost/journal/rejudge"
 	"gatepost/policy"
 )
@@ -59,15 +62,71 @@ func TestHostileText(t *testing.T) {
 	}
 	checked := report{out: &out, json: true}
 	checked.fail(hostile, hostile, "%s", hostile)
+	checked.json = false
+	checked.fail("dns", hostile, "%s", hostile)
+	var sent strings.Builder
+	rc := policy.RecipientRecord{Address: hostile, Verdict: policy.Accepted, Reply: policy.Reply{Code: 550, Text: hostile}, Would: policy.Reject,
+		Intended: policy.Reply{Code: 550, Text: hostile}}
+	writeSent(&sent, &policy.Record{Recipients: []policy.RecipientRecord{rc, rc}}, &rc, nil)
+	demo := player{}
+	demo.note("S: ", []string{hostile}, false)
+	for _, text := range append(demo.lines, sent.String(), why(r, nil), who(greylist.Record{Label: greylist.Label{Client: hostile}}),
+		who(greylist.Record{Label: greylist.Label{Client: hostile, Sender: hostile, Recipient: hostile}})) {
+		fmt.Fprintln(&out, text)
+	}
+	told := show{stage: &stage{daemon: applied(t, "[policy]\nchecks = []\n")}, out: &out}
+	told.header([]string{hostile})
+	ours := *r
+	ours.Ref = "0123456789" // they are ours, and no journal has been at it
+	fmt.Fprintln(&out, told.line(&ours))
 	if err := rep.writeHTML(&out); err != nil {
 		t.Fatal(err)
 	}
 	if _, page, _ := bytes.Cut(out.Bytes(), []byte("<!DOCTYPE")); bytes.Contains(page, []byte("<b>")) {
 		t.Error("markup got into the page")
 	}
+	wantPrintable(t, &out)
+}
+
+// wantPrintable wants lines of printable text.
+func wantPrintable(t *testing.T, out *bytes.Buffer) {
+	t.Helper()
 	for _, c := range out.String() {
 		if c != '\n' && (!unicode.IsPrint(c) || c == unicode.ReplacementChar) {
 			t.Fatalf("%q is told:\n%q", c, out.String())
 		}
 	}
+}
+
+// TestHostileReplies: nothing that a backend says, or whoever speaks SMTP to it by hand, does something to the terminal.
+func TestHostileReplies(t *testing.T) {
+	sink := &mailsink.Server{Extensions: mailsink.DefaultExtensions(), Fault: func(e mailsink.Event) mailsink.Action {
+		if e.Stage == mailsink.StageRcpt {
+			return mailsink.Action{Reply: "550 5.1.1 " + strings.ReplaceAll(hostile, "\r\n", "")}
+		}
+		return mailsink.Action{}
+	}}
+	back, stop, err := mailsink.Listen(sink)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	h, err := newRehearsal(explainConfig(t, "[policy]\nchecks = []\n", back, ""), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.close()
+	var out bytes.Buffer
+	x := explainer{rehearsal: h}
+	if err := x.write(&out, call{helo: hostile, from: hostile}, nil); err != nil {
+		t.Fatal(err)
+	}
+	in := strings.NewReader("EHLO mail.shop.example\nMAIL FROM:<a@shop.example>\nRCPT TO:<amy@example.com>\nQUIT\n")
+	if err := h.interact(t.Context(), netip.MustParseAddr("203.0.113.9"), in, &out, &out); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(out.String(), `550 5.1.1 a?[31m\u202e`) {
+		t.Errorf("the backend was not heard:\n%q", &out)
+	}
+	wantPrintable(t, &out)
 }
