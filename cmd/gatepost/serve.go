@@ -104,7 +104,7 @@ func serve(c *config.Config, f serveFlags, hups <-chan os.Signal) error {
 	if os.Geteuid() == 0 {
 		log.Warn("gatepost runs as root, which it has no need of: give it a user of its own, as deploy/gatepost.service does")
 	}
-	d := &daemon{flags: f, began: c, log: log, out: out, parts: newParts(log)}
+	d := &daemon{flags: f, log: log, out: out, parts: newParts(log)}
 	lns, err := openListeners(c, log)
 	if err != nil {
 		return err
@@ -152,6 +152,7 @@ func (d *daemon) apply(c *config.Config) error {
 	settings = d.overrides.use(c, settings, d.log)
 	d.metrics.use(settings, cert, &d.parts)
 	if d.server == nil {
+		d.began = c
 		d.server = proxy.New(settings, d.record, d.log)
 	} else {
 		d.server.Swap(settings)
