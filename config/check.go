@@ -24,25 +24,30 @@ func (r *reader) kindNames() []string {
 	return names
 }
 
-// checks sets up every check that runs, and refuses tables of those that do not.
+// checks sets up every check that runs. A table of one that does not is looked at all the same, so that all that is wrong is told at once.
 func (r *reader) checks(tables map[string]any) {
+	bound := map[string]Check{}
 	for _, name := range r.ordered("check", tables) {
-		r.checkTable(Path("check", name), name, tables[name])
+		path := Path("check", name)
+		if !r.isKind(path, name) {
+			continue
+		}
+		r.runs(path, name)
+		if table, ok := r.isTable(path, tables[name]); ok {
+			k, _ := r.kind(name)
+			bound[name] = r.check(k, table)
+		}
 	}
 	for _, name := range r.config.Policy.Checks {
 		k, ok := r.kind(name)
 		if !ok {
 			continue
 		}
-		table, _ := tables[name].(map[string]any)
-		r.config.Checks = append(r.config.Checks, r.check(k, table))
-	}
-}
-
-// checkTable refuses a [check.NAME] that nothing would read.
-func (r *reader) checkTable(path, name string, table any) {
-	if r.isKind(path, name) && r.runs(path, name) {
-		r.isTable(path, table)
+		c, ok := bound[name]
+		if !ok {
+			c = r.check(k, nil)
+		}
+		r.config.Checks = append(r.config.Checks, c)
 	}
 }
 
@@ -55,13 +60,11 @@ func (r *reader) isKind(path, name string) bool {
 	return ok
 }
 
-// runs reports whether the check is in policy.checks; if not, that is told at the key.
-func (r *reader) runs(path, name string) bool {
-	ok := slices.Contains(r.config.Policy.Checks, name)
-	if !ok && !r.blamed["policy.checks"] {
+// runs wants the check in policy.checks; that it is not there is told at the key.
+func (r *reader) runs(path, name string) {
+	if !slices.Contains(r.config.Policy.Checks, name) && !r.blamed["policy.checks"] {
 		r.atKey(path, "is not in policy.checks, so it never runs")
 	}
-	return ok
 }
 
 // check binds one check's table, which may be absent.

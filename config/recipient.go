@@ -77,9 +77,10 @@ func (r *reader) backendsBlamed() bool {
 // override checks one check's settings for some recipients.
 func (r *reader) override(domain string, o Override) {
 	path := under(domain+".check", o.Name)
-	if !r.isKind(path, o.Name) || !r.runs(path, o.Name) {
+	if !r.isKind(path, o.Name) {
 		return
 	}
+	r.runs(path, o.Name)
 	k, _ := r.kind(o.Name)
 	r.outcomes(path+".on", k, o.On)
 }
