@@ -47,7 +47,7 @@ func check(ctx context.Context, r *report, file string, offline bool) error {
 	r.ok("config", "%s is in order: hostname %s, mode %s, %d backend(s), %d listener(s)", file, c.Hostname, c.Mode, len(c.Backends), len(c.Listen))
 	checkCertificate(r, c, time.Now())
 	checkFiles(r, c)
-	checkPolicy(r, c)
+	checkPolicy(r, c, time.Now())
 	if !offline {
 		checkPorts(r, c)
 		checkDNS(ctx, r, c)

@@ -6,6 +6,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"gatepost/checks"
 	"gatepost/config"
@@ -133,7 +134,7 @@ func TestCheckPolicy(t *testing.T) {
 		{"no dmarc", `[policy]` + "\n" + `checks = ["spf"]`, ""},
 	} {
 		var out bytes.Buffer
-		checkPolicy(&report{out: &out}, parseLines(t, c.more))
+		checkPolicy(&report{out: &out}, parseLines(t, c.more), time.Now())
 		if got := out.String(); !strings.HasPrefix(got, c.want) || (got == "") != (c.want == "") {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)
 		}

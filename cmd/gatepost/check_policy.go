@@ -1,16 +1,18 @@
 package main
 
 import (
+	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"gatepost/config"
 	"gatepost/greylist"
 	"gatepost/policy"
 )
 
-// checkPolicy looks for checks that make no sense as they are put together.
-func checkPolicy(r *report, c *config.Config) {
+// checkPolicy looks for checks that make no sense as they are put together, and for rules that have ended.
+func checkPolicy(r *report, c *config.Config, now time.Time) {
 	running := map[string]bool{}
 	for _, k := range c.Checks {
 		running[k.Name] = k.Mode != policy.Off
@@ -21,6 +23,15 @@ func checkPolicy(r *report, c *config.Config) {
 	for _, k := range c.Checks {
 		if s, ok := k.Settings.(*greylist.Settings); ok && running[k.Name] {
 			checkConditions(r, s, running)
+		}
+		if l := listsOf(k, nil); l != nil && running[k.Name] && len(l.Zones()) == 0 && whereCheck(c, k.Name) != "" { // by default they stand ready
+			r.warn(config.Path("check", k.Name), fmt.Sprintf(`name a list in [check.%s.zone."..."], or leave the check out of policy.checks`, k.Name),
+				"%s runs without any zone: it asks nobody", k.Name)
+		}
+	}
+	for _, u := range c.Rules {
+		if !u.Expires.IsZero() && !now.Before(u.Expires) {
+			r.warn(config.Path("rule", u.Name), "delete it, or give it a later end", "it ended at %s, and holds no more", u.Expires.UTC().Format("2006-01-02 15:04 UTC"))
 		}
 	}
 }
