@@ -90,7 +90,7 @@ func (r *reader) policy() {
 		path := element("policy.checks", i)
 		switch _, ok := r.kind(name); {
 		case !ok:
-			r.at(path, "%v", noWord(name, "check", r.kindNames()))
+			r.at(path, "%v", NoWord(name, "check", r.kindNames()))
 		case first[name]:
 			r.at(path, "%s is listed twice; a check runs once", quote(name))
 		}

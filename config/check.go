@@ -55,7 +55,7 @@ func (r *reader) checks(tables map[string]any) {
 func (r *reader) isKind(path, name string) bool {
 	_, ok := r.kind(name)
 	if !ok {
-		r.atKey(path, "%v", noWord(name, "check", r.kindNames()))
+		r.atKey(path, "%v", NoWord(name, "check", r.kindNames()))
 	}
 	return ok
 }
@@ -95,7 +95,7 @@ func (r *reader) check(k policy.Kind, table map[string]any) Check {
 func (r *reader) condition(path, check string, outcome policy.Outcome) {
 	k, ok := r.kind(check)
 	if !ok {
-		r.at(path, "%v", noWord(check, "check", r.kindNames()))
+		r.at(path, "%v", NoWord(check, "check", r.kindNames()))
 		return
 	}
 	if _, ok := k.Outcomes[outcome]; !ok {
@@ -126,5 +126,5 @@ func noOutcome(o policy.Outcome, k policy.Kind) error {
 	for _, o := range slices.Sorted(maps.Keys(k.Outcomes)) {
 		known = append(known, string(o))
 	}
-	return noWord(string(o), "outcome of "+k.Name, known)
+	return NoWord(string(o), "outcome of "+k.Name, known)
 }

@@ -97,7 +97,7 @@ func (r *reader) ruleProof(path string, u *Rule) {
 		}
 		return
 	case !slices.Contains(proofs, u.Proof):
-		r.at(path+".proof", "%v", noWord(u.Proof, "proof", proofs))
+		r.at(path+".proof", "%v", NoWord(u.Proof, "proof", proofs))
 	case u.Action == "deny" && u.Proof != "none":
 		r.at(path+".proof", "belongs to an allow: who is denied proves nothing")
 	case u.Proof == "spf" && len(u.FromDomain) > 0:
@@ -114,7 +114,7 @@ func (r *reader) ruleSkip(path string, u *Rule) {
 	for i, name := range u.Skip {
 		at := element(path+".skip", i)
 		if _, ok := r.kind(name); !ok {
-			r.at(at, "%v", noWord(name, "check", r.kindNames()))
+			r.at(at, "%v", NoWord(name, "check", r.kindNames()))
 		}
 	}
 	if u.Action == "deny" && len(u.Skip) > 0 {
@@ -127,7 +127,7 @@ func (r *reader) early() {
 	for _, l := range r.config.Listen {
 		for i, name := range l.Early {
 			if _, ok := r.kind(name); !ok {
-				r.at(element(Path("listen", l.Name)+".early", i), "%v", noWord(name, "check", r.kindNames()))
+				r.at(element(Path("listen", l.Name)+".early", i), "%v", NoWord(name, "check", r.kindNames()))
 			}
 		}
 	}

@@ -201,7 +201,7 @@ func setText(in any, out reflect.Value) error {
 	}
 	err := out.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(text))
 	if err != nil && len(words) > 0 {
-		return noWord(text, strings.ToLower(out.Type().Name()), words)
+		return NoWord(text, strings.ToLower(out.Type().Name()), words)
 	}
 	if err != nil {
 		return errors.New(strings.TrimSpace(err.Error()))
@@ -209,8 +209,8 @@ func setText(in any, out reflect.Value) error {
 	return nil
 }
 
-// noWord says that the text is none of the words there are.
-func noWord(text, kind string, words []string) error {
+// NoWord says that the text is none of the words there are.
+func NoWord(text, kind string, words []string) error {
 	if len(words) == 0 {
 		return fmt.Errorf("%s is no %s: there are none", quote(text), kind)
 	}

@@ -9,9 +9,11 @@ import (
 	"io/fs"
 	"iter"
 	"math"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -42,6 +44,23 @@ func (e *FileError) Error() string { return fmt.Sprintf("%s: %v", e.File, e.Err)
 
 // Unwrap is the fault itself.
 func (e *FileError) Unwrap() error { return e.Err }
+
+// Forbidden says whether the file may not be read by this user: of that SQLite says only that it cannot be opened.
+func (e *FileError) Forbidden() bool {
+	if code(e.Err) != cannotOpen {
+		return errors.Is(e.Err, fs.ErrPermission)
+	}
+	for _, part := range parts() {
+		f, err := os.OpenFile(e.File+part, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+		if err == nil {
+			f.Close()
+		}
+		if errors.Is(err, fs.ErrPermission) {
+			return true
+		}
+	}
+	return false
+}
 
 // Search gives the entries that a query wants. An error comes without an entry, and more entries may follow it: a *FileError is a
 // file or a record in it that cannot be read. Any other, such as that of ctx, is the last. Memory does not grow with what is

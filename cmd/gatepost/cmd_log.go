@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/netip"
 	"os"
 	"os/signal"
@@ -14,6 +15,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"gatepost/checks"
+	"gatepost/config"
 	"gatepost/journal"
 	"gatepost/policy"
 )
@@ -50,19 +53,51 @@ func logCommand() *cobra.Command {
 	return cmd
 }
 
-// open opens the journal.
+// open opens the journal, which has to hold something.
 func (f *logFlags) open() (*journal.Reader, error) {
-	dir := f.dir
-	if dir == "" {
-		c, err := loadConfig(f.config)
-		if err != nil {
-			return nil, err
-		}
-		if dir = c.Journal.Dir; dir == "" {
-			return nil, fmt.Errorf("there is no journal: write [journal] dir in %s, or give --dir", f.config)
-		}
+	dir, err := f.folder()
+	if err != nil {
+		return nil, err
 	}
-	return journal.Open(dir)
+	return openJournal(dir)
+}
+
+// folder is where the journal is.
+func (f *logFlags) folder() (string, error) {
+	if f.dir != "" {
+		return f.dir, nil
+	}
+	c, err := loadConfig(f.config)
+	if err != nil {
+		return "", err
+	}
+	if c.Journal.Dir == "" {
+		return "", fmt.Errorf("there is no journal: write [journal] dir in %s, or give --dir", f.config)
+	}
+	return c.Journal.Dir, nil
+}
+
+// openJournal opens the journal in a folder. One without any file of a journal is taken for the wrong folder.
+func openJournal(dir string) (*journal.Reader, error) {
+	r, err := journal.Open(dir)
+	if err != nil {
+		return nil, asWhom(err)
+	}
+	if _, _, ok := r.Days(); !ok {
+		return nil, fmt.Errorf("no journal files in %s", dir)
+	}
+	return r, nil
+}
+
+// asWhom adds to an error that comes of what this user may not do who may.
+func asWhom(err error) error {
+	if fault, ok := errors.AsType[*journal.FileError](err); ok && fault.Forbidden() {
+		err = fmt.Errorf("%s: %w", fault.File, fs.ErrPermission)
+	}
+	if !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	return fmt.Errorf("%w: run it as root, or as the user that gatepost runs as", err)
 }
 
 // withJSON adds --json.
@@ -91,6 +126,9 @@ func (f *logFlags) withText(cmd *cobra.Command) {
 // query is what the flags ask for.
 func (f *logFlags) query(now time.Time) (journal.Query, error) {
 	q := journal.Query{Rcpt: f.rcpt, From: f.from, Domain: f.domain, Check: f.check, Text: f.text}
+	if err := knownCheck(f.check); err != nil {
+		return q, usageError{fmt.Errorf("--check: %w", err)}
+	}
 	var err error
 	if q.Since, err = parseTime(f.since, now); err != nil {
 		return q, usageError{fmt.Errorf("--since: %w", err)}
@@ -113,6 +151,19 @@ func (f *logFlags) query(now time.Time) (journal.Query, error) {
 	q.Would = f.mode == "would"
 	q.Verdicts, err = asVerdicts(f.verdict)
 	return q, err
+}
+
+// knownCheck refuses what is the name of nothing that decides; "" is any.
+func knownCheck(word string) error {
+	var known []string
+	for _, k := range checks.Kinds() {
+		known = append(known, k.Name)
+	}
+	known = append(known, "backend", "relay", "protocol", "proxy", "rule.NAME")
+	if word == "" || slices.Contains(known, word) || strings.HasPrefix(word, "rule.") {
+		return nil
+	}
+	return config.NoWord(word, "check", known)
 }
 
 func asVerdicts(words []string) (vs []policy.Verdict, err error) {
@@ -189,7 +240,7 @@ func each(ctx context.Context, r *journal.Reader, q journal.Query, talk io.Write
 		var fault *journal.FileError
 		switch {
 		case errors.As(err, &fault):
-			if fmt.Fprintln(talk, printable("cannot be read: "+err.Error())); !slices.Contains(faults, fault.File) {
+			if fmt.Fprintln(talk, printable("cannot be read: "+asWhom(err).Error())); !slices.Contains(faults, fault.File) {
 				faults = append(faults, fault.File)
 			}
 		case err != nil:
@@ -414,9 +465,13 @@ func (f *logFlags) purgeCommand() *cobra.Command {
 			if !strings.Contains(f.rcpt, "@") {
 				return usageError{errors.New("--rcpt: say whose records, as an address")}
 			}
-			r, err := f.open()
+			dir, err := f.folder()
 			if err != nil {
 				return err
+			}
+			r, err := journal.Open(dir)
+			if err != nil {
+				return asWhom(err)
 			}
 			done, err := r.Purge(cmd.Context(), f.rcpt)
 			fmt.Fprintf(cmd.OutOrStdout(), "deleted %d, taken out of %d\n", done.Deleted, done.Reduced)

@@ -123,7 +123,7 @@ func (f *allowFlags) allow(ctx context.Context, out, talk io.Writer, ref string,
 		return nil
 	}
 	if err := changeOverrides(filepath.Join(f.dir, overrideFile), rule.Name, text, now); err != nil {
-		return err
+		return asWhom(err)
 	}
 	fmt.Fprintf(talk, "It holds until %s, for sessions that begin in two seconds or later.\n", ends.Format("2006-01-02 15:04 UTC"))
 	return nil
@@ -132,8 +132,10 @@ func (f *allowFlags) allow(ctx context.Context, out, talk io.Writer, ref string,
 // findRef is the record of a ref, or of what begins so, if that is one alone.
 func findRef(ctx context.Context, j *journal.Reader, ref string) (*policy.Record, error) {
 	var found *policy.Record
+	var fault error
 	for e, err := range j.Find(ctx, ref) {
 		if _, part := errors.AsType[*journal.FileError](err); part {
+			fault = cmp.Or(fault, err)
 			continue
 		}
 		if err != nil {
@@ -146,8 +148,11 @@ func findRef(ctx context.Context, j *journal.Reader, ref string) (*policy.Record
 			found = e.Record
 		}
 	}
-	if found == nil {
-		return nil, fmt.Errorf("the journal has no record with the ref %s", printable(ref))
+	switch {
+	case found == nil && fault != nil:
+		return nil, fmt.Errorf("not all of the journal can be read, and the rest has no record with the ref %s: %w", printable(ref), asWhom(fault))
+	case found == nil:
+		return nil, fmt.Errorf("the journal has no record with the ref %s; %s", printable(ref), reach(j))
 	}
 	return found, nil
 }
@@ -264,14 +269,14 @@ func (f *allowFlags) overrides(out io.Writer, now time.Time) error {
 	file := filepath.Join(f.dir, overrideFile)
 	c, _, err := readOverrides(file)
 	if err != nil {
-		return fmt.Errorf("the temporary rules: %w", err)
+		return fmt.Errorf("the temporary rules: %w", asWhom(err))
 	}
 	rs := rules(c)
 	if f.remove != "" {
 		if !slices.ContainsFunc(rs, func(r policy.Rule) bool { return r.Name == f.remove }) {
 			return fmt.Errorf("there is no temporary rule %q", f.remove)
 		}
-		return changeOverrides(file, f.remove, "", now)
+		return asWhom(changeOverrides(file, f.remove, "", now))
 	}
 	for i, r := range rs {
 		o := override{r.Name, ruleWords(r), c.Rules[i].Action, r.Skip, c.Rules[i].Comment, r.Expires, !r.Expires.IsZero() && !now.Before(r.Expires)}

@@ -68,7 +68,7 @@ func (f *logFlags) find(cmd *cobra.Command, r *journal.Reader, ref string) ([]jo
 	})
 	switch {
 	case len(found) == 0 && err == nil:
-		return nil, fmt.Errorf("the journal has no record of %s%s", printable(ref), reach(r))
+		return nil, fmt.Errorf("the journal has no record of %s; %s", printable(ref), reach(r))
 	case len(names) > 1:
 		t := newLogTable(cmd.OutOrStdout())
 		for _, e := range found {
@@ -85,11 +85,8 @@ func (f *logFlags) find(cmd *cobra.Command, r *journal.Reader, ref string) ([]jo
 
 // reach is from when to when the journal has records.
 func reach(r *journal.Reader) string {
-	first, last, ok := r.Days()
-	if !ok {
-		return ": it is empty"
-	}
-	return fmt.Sprintf("; it goes from %s to %s", first.Format(time.DateOnly), last.Format(time.DateOnly))
+	first, last, _ := r.Days()
+	return fmt.Sprintf("it goes from %s to %s", first.Format(time.DateOnly), last.Format(time.DateOnly))
 }
 
 // policyNow is the policy of the config; nil where there is none to be had, which "show" can do without.

@@ -30,7 +30,7 @@ func (f *logFlags) statsCommand() *cobra.Command {
 				return err
 			}
 			st, fault := r.Stats(cmd.Context(), q)
-			if st == nil {
+			if fault = asWhom(fault); st == nil {
 				return fault
 			}
 			fmt.Fprintf(cmd.ErrOrStderr(), "%s mail(s) and sessions %s\n", thousands(int(st.Entries)), span(q))

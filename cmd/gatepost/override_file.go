@@ -61,7 +61,7 @@ func overridden(c *config.Config, s *proxy.Settings) (*proxy.Settings, error) {
 		return s, nil
 	}
 	if err := o.read(); err != nil {
-		return nil, fmt.Errorf("the temporary rules: %w", err)
+		return nil, fmt.Errorf("the temporary rules: %w", asWhom(err))
 	}
 	return o.settings(), nil
 }

@@ -136,7 +136,7 @@ func openRecords(c *config.Config, dir, since, until string, now time.Time) (*re
 	if dir = cmp.Or(dir, c.Journal.Dir); dir == "" {
 		return nil, fmt.Errorf("there is no journal: write [journal] dir in %s, or give --dir", c.File)
 	}
-	r, err := journal.Open(dir)
+	r, err := openJournal(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -157,7 +157,7 @@ func (s *records) each(ctx context.Context, talk io.Writer, do func(*policy.Reco
 	for e, err := range s.reader.Search(ctx, journal.Query{Since: s.since, Until: s.until, OldestFirst: true}) {
 		if fault, part := errors.AsType[*journal.FileError](err); part {
 			bar.end()
-			fmt.Fprintln(talk, "This part of the journal is left out: "+printable(err.Error()))
+			fmt.Fprintln(talk, "This part of the journal is left out: "+printable(asWhom(err).Error()))
 			if !slices.Contains(faults, fault.File) {
 				faults = append(faults, fault.File)
 			}
