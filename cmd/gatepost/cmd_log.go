@@ -263,7 +263,7 @@ func (f *logFlags) searchCommand() *cobra.Command {
 		Short: "Find mail: by address, ref, domain, client, check, verdict, text",
 		Long: "Lists recipients, the newest mail first. WORD is an address of a sender or recipient, a ref, a domain, a client's address or network, or else " +
 			"any text. In the column BY a name in parentheses is a check that would have done more, were it enforced. Filters combine: all must hold, " +
-			"those on recipients for one and the same. " + "At a terminal lines are cut to 80 columns, in a pipe they are whole.",
+			"those on recipients for one and the same. At a terminal lines are cut to its width, in a pipe they are whole.",
 		Example: "  gatepost log search amy@example.com\n  gatepost log search --since 7d --check dnsbl --verdict rejected --domain shop.example\n" +
 			"  gatepost log search --mode would --check dmarc",
 		Args: cobra.MaximumNArgs(1),

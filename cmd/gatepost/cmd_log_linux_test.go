@@ -84,3 +84,23 @@ func TestLogForbiddenFolder(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestLogTableWidth: lines are as wide as the terminal says it is, and of the usual width where it says nothing.
+func TestLogTableWidth(t *testing.T) {
+	terminal, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer terminal.Close()
+	for _, c := range []struct{ says, want int }{{0, columns}, {200, 200}} {
+		if err := unix.IoctlSetWinsize(int(terminal.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Col: uint16(c.says)}); err != nil {
+			t.Fatal(err)
+		}
+		if got := newLogTable(terminal).width; got != c.want {
+			t.Errorf("at %d columns: %d, want %d", c.says, got, c.want)
+		}
+	}
+	if got := newLogTable(&bytes.Buffer{}).width; got != 0 {
+		t.Errorf("in a pipe: %d", got)
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/mattn/go-isatty"
+	"golang.org/x/sys/unix"
 
 	"gatepost/journal"
 	"gatepost/policy"
@@ -16,14 +17,26 @@ import (
 type logTable struct {
 	out    io.Writer
 	paint  paint
-	cut    bool // to columns
+	width  int // lines are cut to so many columns; 0: they are whole
 	headed bool
 }
 
 // newLogTable is a table on a terminal or in a pipe, where lines are whole.
 func newLogTable(out io.Writer) *logTable {
-	f, ok := out.(*os.File)
-	return &logTable{out: out, paint: newPaint(out), cut: ok && isatty.IsTerminal(f.Fd())}
+	t := &logTable{out: out, paint: newPaint(out)}
+	if f, ok := out.(*os.File); ok && isatty.IsTerminal(f.Fd()) {
+		t.width = terminalWidth(f)
+	}
+	return t
+}
+
+// terminalWidth is how many columns a terminal has; the usual where it does not tell.
+func terminalWidth(f *os.File) int {
+	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
+	if err != nil || size.Col == 0 {
+		return columns
+	}
+	return int(size.Col)
 }
 
 // entry writes those recipients of an entry that were asked for.
@@ -65,8 +78,8 @@ func (t *logTable) line(e journal.Entry, rc policy.RecipientRecord, to string) e
 	front := fmt.Sprintf("%s %-10s ", e.At.UTC().Format("01-02 15:04:05"), printable(r.Ref))
 	verdict := fmt.Sprintf("%-8s", rc.Verdict)
 	rest := fmt.Sprintf(" %-10s %s -> %s (%s)", printable(logBy(rc)), printable(senderOf(r)), printable(to), printable(clientOf(r)))
-	if t.cut {
-		rest = shorten(rest, columns-len(front)-len(verdict))
+	if t.width > 0 {
+		rest = shorten(rest, t.width-len(front)-len(verdict))
 	}
 	_, err := fmt.Fprintln(t.out, front+t.paint.in(verdictColours[rc.Verdict.String()], verdict)+strings.TrimRight(rest, " "))
 	return err

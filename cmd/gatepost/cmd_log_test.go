@@ -25,7 +25,7 @@ func TestLogTableAtTerminal(t *testing.T) {
 		{Address: "amy@example.com", Verdict: policy.Rejected, By: long}, {Address: long, Verdict: policy.Accepted}}}}
 	for _, colour := range []paint{false, true} {
 		var b strings.Builder
-		table := &logTable{out: &b, paint: colour, cut: true}
+		table := &logTable{out: &b, paint: colour, width: columns}
 		if err := table.entry(e); err != nil {
 			t.Fatal(err)
 		}
