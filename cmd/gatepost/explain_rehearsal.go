@@ -22,6 +22,7 @@ type rehearsal struct {
 	settings *proxy.Settings
 	server   *proxy.Server
 	listener *proxy.Listener
+	asks     bool     // recipients are asked of the real backends
 	ends     []func() // what close does, last first
 
 	mu      sync.Mutex
@@ -32,11 +33,11 @@ type rehearsal struct {
 // newRehearsal sets it up. With ask, recipients are asked of the real backends.
 func newRehearsal(c *config.Config, ask bool) (*rehearsal, error) {
 	log := slog.New(slog.DiscardHandler)
-	h := &rehearsal{config: c, listener: &proxy.Listener{Name: "explain", NoTLS: true}}
+	h := &rehearsal{config: c, listener: &proxy.Listener{Name: "explain", NoTLS: true}, asks: ask}
 	if len(c.Listen) > 0 {
 		h.listener.Early = c.Listen[0].Early
 	}
-	harmless, err := h.harmless(ask)
+	harmless, err := h.harmless()
 	if err != nil {
 		h.close()
 		return nil, fmt.Errorf("explain: %w", err)
@@ -68,12 +69,12 @@ func (h *rehearsal) close() {
 }
 
 // harmless is the config with other backends, and without stores.
-func (h *rehearsal) harmless(ask bool) (*config.Config, error) {
+func (h *rehearsal) harmless() (*config.Config, error) {
 	c := *h.config
 	c.Backends = nil
 	for _, b := range h.config.Backends {
 		sink := &mailsink.Server{Hostname: "backend." + b.Name, Extensions: mailsink.DefaultExtensions(), Keep: 1}
-		if ask {
+		if h.asks {
 			a := newAsker(h.config, b)
 			sink.Fault = a.answer
 			h.ends = append(h.ends, a.close)
@@ -88,6 +89,25 @@ func (h *rehearsal) harmless(ask bool) (*config.Config, error) {
 	}
 	c.Checks = withoutStores(h.config.Checks)
 	return &c, nil
+}
+
+// backendReply is what the real backend says of a recipient of whom it was not asked, since the policy refused: a session of its own in which no
+// check runs and no rule holds.
+func (h *rehearsal) backendReply(r *policy.Record, rc *policy.RecipientRecord) string {
+	s := *h.settings
+	s.Policy = &policy.Policy{Mode: policy.Enforce}
+	bare := &rehearsal{config: h.config, settings: &s, listener: &proxy.Listener{Name: "explain", NoTLS: true}}
+	bare.server = proxy.New(&s, bare.record, slog.New(slog.DiscardHandler))
+	records, err := bare.play(context.Background(), call{client: r.Client, helo: r.Helo, from: *r.Sender, rcpts: []string{rc.Address}})
+	if err != nil {
+		return "it cannot be asked: " + err.Error()
+	}
+	for _, x := range records {
+		for _, y := range x.Recipients {
+			return replyText(y.Reply)
+		}
+	}
+	return "it cannot be asked"
 }
 
 // withoutStores are checks that open no store.

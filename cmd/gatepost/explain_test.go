@@ -119,6 +119,19 @@ func TestExplainDeliversNothing(t *testing.T) {
 	if got := explainMail(t, c, false); got.Verdict != "accepted" {
 		t.Errorf("without being asked it said no: %s", got.Why)
 	}
+	for _, decides := range []string{"[policy]\nchecks = [\"greylist\"]\n[check.greylist]\nonly_if = []\n", // the backend is asked all the same
+		"[rule.no]\naction = \"deny\"\nclient = [\"203.0.113.9\"]\nrecipient = [\"example.com\"]\n"} {
+		c = explainConfig(t, decides, addr, "")
+		if got := explainMail(t, c, true); got.By == "backend" || !strings.HasPrefix(got.Backend, "550 5.1.1") {
+			t.Errorf("%s by %s, and the mail server says %q", got.Verdict, got.By, got.Backend)
+		}
+		if got := explainMail(t, c, false); got.Backend != "" {
+			t.Errorf("without being asked the mail server says %q", got.Backend)
+		}
+	}
+	if n := len(sink.Messages()); n > 0 {
+		t.Errorf("%d mails were sent", n)
+	}
 }
 
 // TestExplainTouchesNoState explains a stranger twice: each time the greylist sees it for the first time, and its file stays as it was.

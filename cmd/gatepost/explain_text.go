@@ -26,6 +26,7 @@ type explained struct {
 	Why        string        `json:"why"`                 // one sentence
 	Where      string        `json:"where,omitempty"`     // the deciding line of the config
 	Reply      string        `json:"reply,omitempty"`     // as it would be sent, without the ref
+	Backend    string        `json:"backend,omitempty"`   // what the mail server behind says of the recipient, where it is asked though the policy refuses
 	Rule       string        `json:"rule,omitempty"`      // the rule that held
 	Content    bool          `json:"content_judged"`      // false: no content was given, so it is the verdict up to RCPT
 	Steps      []explainStep `json:"steps"`
@@ -74,6 +75,9 @@ func (x *explainer) explainRecipient(r *policy.Record, rc *policy.RecipientRecor
 	e.Why = x.sentence(r, rc, d.Decision)
 	if d.Done >= policy.Defer && rc.By == d.By {
 		e.AcceptedIf, e.Rules = waysIn(p, c)
+		if x.asks && rc.BackendReply.Code == 0 {
+			e.Backend = x.backendReply(r, rc)
+		}
 	}
 	return e
 }
@@ -223,6 +227,9 @@ func (x *explainer) writeOne(out io.Writer, e explained) {
 	ladder(out, e.Steps)
 	if e.Reply != "" && (e.Verdict == "deferred" || e.Verdict == "rejected") {
 		fmt.Fprintln(out, wrap(printable(e.Reply)+" [REF]", "Reply: ", "  "))
+	}
+	if e.Backend != "" {
+		fmt.Fprintln(out, wrap(printable(e.Backend), "The mail server says: ", "  "))
 	}
 	if len(e.AcceptedIf) > 0 {
 		fmt.Fprintln(out, wrap(printable(strings.Join(e.AcceptedIf, " | ")), "Accepted if: ", "  "))
