@@ -21,7 +21,8 @@ func (f *logFlags) showCommand() *cobra.Command {
 		Use:   "show REF",
 		Short: "Tell of one mail in full: what became of it, why, and what each check saw",
 		Long: "Tells of one mail in full. REF is what stands in brackets at the end of a refusal, and in Received; its beginning is enough, in any case. " +
-			`"Accepted if:" names changes of the config each of which would have let the mail in, by the config as it is now.`,
+			`"Accepted if:" names changes of the config each of which would have let the mail in, by the config as it is now; "Accepted by now:" what lets ` +
+			`it in since; "Spared if:" a rule for mail that monitored checks would have refused, as "log allow" proposes it.`,
 		Example: "  gatepost log show 8F3K2QWMAB",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -33,7 +34,7 @@ func (f *logFlags) showCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			p := f.policyNow()
+			p := f.policyNow(time.Now())
 			for i, e := range found {
 				if f.json {
 					err = writeLine(cmd.OutOrStdout(), e)
@@ -89,8 +90,8 @@ func reach(r *journal.Reader) string {
 	return fmt.Sprintf("it goes from %s to %s", first.Format(time.DateOnly), last.Format(time.DateOnly))
 }
 
-// policyNow is the policy of the config; nil where there is none to be had, which "show" can do without.
-func (f *logFlags) policyNow() *policy.Policy {
+// policyNow is the policy of the config, without the rules that have ended; nil where there is none to be had, which "show" can do without.
+func (f *logFlags) policyNow(now time.Time) *policy.Policy {
 	if f.dir != "" {
 		return nil
 	}
@@ -102,7 +103,9 @@ func (f *logFlags) policyNow() *policy.Policy {
 	if err != nil {
 		return nil
 	}
-	return p
+	q := *p
+	q.Rules = slices.DeleteFunc(slices.Clone(p.Rules), func(r policy.Rule) bool { return !r.Expires.IsZero() && !now.Before(r.Expires) })
+	return &q
 }
 
 // writePage tells of one record in full. What is told of checks comes from the record; p, where it is not nil, tells what would have let it in.
@@ -112,7 +115,7 @@ func writePage(out io.Writer, r *policy.Record, p *policy.Policy, another bool) 
 		b.WriteString("\n")
 	}
 	for _, rc := range pageOutcomes(r) {
-		b.WriteString(placeRight(wrap(printable(logSentence(r, &rc)), "", ""), printable(rc.Where)))
+		b.WriteString(placeRight(wrap(printable(logSentence(r, &rc)), "", ""), printable(cmp.Or(rc.Where, defaultOf(r, &rc)))))
 	}
 	ladder(&b, pageSteps(r))
 	for _, rc := range pageOutcomes(r) {
@@ -123,6 +126,19 @@ func writePage(out io.Writer, r *policy.Record, p *policy.Policy, another bool) 
 	}
 	_, err := io.WriteString(out, b.String())
 	return err
+}
+
+// defaultOf names the default that decided where no line of the config did; "" where no check did.
+func defaultOf(r *policy.Record, rc *policy.RecipientRecord) string {
+	if rc.Verdict < policy.Tagged {
+		return ""
+	}
+	for _, f := range slices.Concat(rc.Findings, r.Findings) {
+		if f.Check == rc.By {
+			return fmt.Sprintf("default of check.%s.on.%s", f.Check, f.Outcome)
+		}
+	}
+	return ""
 }
 
 // mostOutcomes is how many recipients a page tells of.
@@ -164,11 +180,44 @@ func writeSent(b *strings.Builder, r *policy.Record, rc *policy.RecipientRecord,
 	if wouldMore(*rc) {
 		fmt.Fprintln(b, wrap(printable(cmp.Or(replyText(rc.Intended), rc.Would.String()+" by "+rc.WouldBy)), "Would have sent"+to+": ", "  "))
 	}
-	if p != nil && rc.Verdict >= policy.Deferred && len(r.Recipients) > 0 {
-		if ways, _ := waysIn(p, rejudge.Case(r, rc)); len(ways) > 0 {
-			fmt.Fprintln(b, wrap(printable(strings.Join(ways, " | ")), "Accepted if: ", "  "))
+	if p != nil && len(r.Recipients) > 0 {
+		writeWays(b, p, r, rc)
+	}
+}
+
+// writeWays tells what would have let a refused recipient in, or that it is let in by now; and of one whom monitored checks would have refused,
+// which rule spares it that.
+func writeWays(b *strings.Builder, p *policy.Policy, r *policy.Record, rc *policy.RecipientRecord) {
+	c := rejudge.Case(r, rc)
+	d := p.Replay(c)
+	tell := func(label, text string) { fmt.Fprintln(b, wrap(printable(text), label+": ", "  ")) }
+	switch {
+	case d.Done >= policy.Defer && rc.Verdict >= policy.Deferred:
+		if ways, _ := waysIn(p, c); len(ways) > 0 {
+			tell("Accepted if", strings.Join(ways, " | "))
+		}
+	case rc.Verdict >= policy.Deferred && !slices.Contains(append(d.Missing, "relay", "protocol", "proxy", "backend", ""), rc.By):
+		tell("Accepted by now", letsIn(p, d.Decision, rc.By))
+	case rc.Verdict < policy.Deferred && wouldMore(*rc) && rc.Would >= policy.Defer:
+		if rule, ok := rejudge.Propose(allEnforced(p), c); ok {
+			tell("Spared if", ruleWords(rule))
 		}
 	}
+}
+
+// letsIn says what in a policy lets by what a check or a rule had refused.
+func letsIn(p *policy.Policy, d policy.Decision, by string) string {
+	for _, s := range d.Steps {
+		if s.Finding.Check != by || s.Skipped == "" {
+			continue
+		}
+		text := "rule " + s.Skipped
+		if i := slices.IndexFunc(p.Rules, func(r policy.Rule) bool { return r.Name == s.Skipped }); i >= 0 && !p.Rules[i].Expires.IsZero() {
+			text += ", until " + p.Rules[i].Expires.UTC().Format("2006-01-02 15:04 UTC")
+		}
+		return text
+	}
+	return "the config has changed"
 }
 
 // pageSteps are the findings of a record as far as it tells what they led to. Those of one recipient stand behind those of all.

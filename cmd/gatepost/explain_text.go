@@ -224,6 +224,11 @@ func (x *explainer) writeOne(out io.Writer, e explained) {
 	if e.Where != "" {
 		fmt.Fprintln(out, "  decided at "+printable(e.Where))
 	}
+	for _, s := range e.Steps {
+		if e.Where == "" && s.Check == e.By && s.Action != "none" {
+			fmt.Fprintf(out, "  decided by the default of check.%s.on.%s\n", s.Check, printable(s.Outcome))
+		}
+	}
 	ladder(out, e.Steps)
 	if e.Reply != "" && (e.Verdict == "deferred" || e.Verdict == "rejected") {
 		fmt.Fprintln(out, wrap(printable(e.Reply)+" [REF]", "Reply: ", "  "))
