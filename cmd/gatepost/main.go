@@ -73,14 +73,16 @@ func rootCommand() *cobra.Command {
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {
-		switch c.Name() {
-		case "help":
-			c.Args = knownTopic
-		case "completion":
+		if c.Name() == "completion" {
 			c.Args, c.RunE = knownCommand, func(c *cobra.Command, _ []string) error { return c.Help() }
 		}
 	}
 	strictArgs(root)
+	for _, c := range root.Commands() {
+		if c.Name() == "help" {
+			c.Args = knownTopic
+		}
+	}
 	return root
 }
 
@@ -90,6 +92,7 @@ func knownCommand(c *cobra.Command, args []string) error {
 		return nil
 	}
 	err := fmt.Errorf("unknown command %q", args[0])
+	c.SuggestionsMinimumDistance = min(2, (len(args[0])+1)/3) // slips of the finger, at most
 	if near := c.SuggestionsFor(args[0]); len(near) > 0 {
 		err = fmt.Errorf("%w, did you mean %q", err, near[0])
 	}
@@ -99,23 +102,26 @@ func knownCommand(c *cobra.Command, args []string) error {
 // knownTopic refuses to help with what is no command.
 func knownTopic(c *cobra.Command, args []string) error {
 	found, rest, err := c.Root().Find(args)
-	if err != nil {
-		return err
+	if err == nil {
+		err = knownCommand(found, rest)
 	}
-	return knownCommand(found, rest)
+	return seeHelp(found, err)
 }
 
 // strictArgs makes it a usageError when a command is given arguments that it does not take.
 func strictArgs(c *cobra.Command) {
 	if check := c.Args; check != nil {
-		c.Args = func(c *cobra.Command, args []string) error {
-			if err := check(c, args); err != nil {
-				return usageError{fmt.Errorf("%w (see '%s --help')", err, c.CommandPath())}
-			}
-			return nil
-		}
+		c.Args = func(c *cobra.Command, args []string) error { return seeHelp(c, check(c, args)) }
 	}
 	for _, sub := range c.Commands() {
 		strictArgs(sub)
 	}
+}
+
+// seeHelp makes an error a usageError that names the help of a command.
+func seeHelp(c *cobra.Command, err error) error {
+	if err == nil {
+		return nil
+	}
+	return usageError{fmt.Errorf("%w (see '%s --help')", err, c.CommandPath())}
 }
