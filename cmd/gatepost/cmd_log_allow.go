@@ -46,6 +46,7 @@ func allowCommand() *cobra.Command {
 		},
 	}
 	f.add(cmd)
+	cmd.Flags().BoolVar(&f.json, "json", false, "JSON")
 	cmd.Flags().StringVar(&f.span, "for", "", "let it hold from now on for this `time`, such as 7d")
 	cmd.Flags().BoolVar(&f.recipient, "recipient", false, "for the recipient of this mail alone")
 	return cmd
@@ -115,10 +116,14 @@ func (f *allowFlags) allow(ctx context.Context, out, talk io.Writer, ref string,
 	if !ok {
 		return fmt.Errorf("no rule can be written for %s: %s is no name that a config takes", printable(ref), printable(ruleWords(rule)))
 	}
-	if err := lookBack(ctx, src, out, talk, p, rule, r.Ref); err != nil {
+	more, err := lookBack(ctx, src, talk, p, rule, r.Ref)
+	if err != nil {
 		return err
 	}
-	fmt.Fprint(out, text)
+	x := proposal{rule.Name, ruleWords(rule), text, rule.Skip, rule.Expires, more}
+	if err := x.write(out, f.json); err != nil {
+		return err
+	}
 	if ends.IsZero() {
 		return nil
 	}
@@ -200,45 +205,66 @@ func allEnforced(p *policy.Policy) *policy.Policy {
 	return &q
 }
 
-// lookBack tells what else a rule would have let in, as comments of the TOML that follows.
-func lookBack(ctx context.Context, src *records, out, talk io.Writer, p *policy.Policy, rule policy.Rule, ref string) error {
+// proposal is the rule that "log allow" prints.
+type proposal struct {
+	Name    string    `json:"name"`
+	Allows  string    `json:"allows"` // what the rule says, in words
+	Rule    string    `json:"rule"`   // as TOML
+	Skip    []string  `json:"skip"`
+	Expires time.Time `json:"expires,omitzero"`
+	lookedBack
+}
+
+// lookedBack is what else a rule would have let in over the last 30 days.
+type lookedBack struct {
+	Recipients int             `json:"recipients"` // looked at
+	More       int             `json:"more"`       // let in besides
+	Senders    []rejudge.Count `json:"senders"`    // of these, the most frequent
+	Clients    []rejudge.Count `json:"clients"`
+	senders    int             // of the others
+	clients    int
+}
+
+// lookBack judges the last records with a rule.
+func lookBack(ctx context.Context, src *records, talk io.Writer, p *policy.Policy, rule policy.Rule, ref string) (lookedBack, error) {
 	with := rejudge.With(p, rule)
 	var senders, clients rejudge.Tally
-	seen, more := 0, 0
+	var b lookedBack
 	err := src.each(ctx, talk, func(r *policy.Record) error {
 		for i := range r.Recipients {
-			seen++
+			b.Recipients++
 			c := rejudge.Case(r, &r.Recipients[i])
 			if r.Ref == ref || p.Replay(c).Done < policy.Defer || with.Replay(c).Done >= policy.Defer {
 				continue
 			}
-			more++
+			b.More++
 			senders.Add(cmp.Or(c.FromDomain, rejudge.SenderDomain(r)))
 			clients.Add(r.Client.String())
 		}
 		return nil
 	})
 	if _, part := errors.AsType[unreadError](err); err != nil && !part { // the rule is as good without what cannot be read
-		return err
+		return b, err
 	}
-	fmt.Fprintf(out, "# Of %s %s of the last 30 days it would have let in %s more.\n", thousands(seen), plural(seen, "recipient"), thousands(more))
-	for _, x := range []struct {
-		what string
-		of   *rejudge.Tally
-	}{{"from", &senders}, {"by", &clients}} {
-		var parts []string
-		top, others := x.of.Top(topNames)
-		for _, n := range top {
-			parts = append(parts, fmt.Sprintf("%s %s", thousands(n.N), n.Name))
-		}
-		if others > 0 {
-			parts = append(parts, thousands(others)+" others")
-		}
-		if len(parts) > 0 {
-			fmt.Fprintln(out, wrap(printable(strings.Join(parts, ", ")), "#   "+x.what+" ", "#     "))
+	b.Senders, b.senders = senders.Top(topNames)
+	b.Clients, b.clients = clients.Top(topNames)
+	return b, nil
+}
+
+// write writes the rule, and above it as comments what else it would have let in.
+func (x proposal) write(out io.Writer, asJSON bool) error {
+	if asJSON {
+		return writeJSON(out, x)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "# Of %s %s of the last 30 days it would have let in %s more.\n", thousands(x.Recipients), plural(x.Recipients, "recipient"), thousands(x.More))
+	for _, l := range []struct{ what, of string }{{"from", countsText(x.Senders, x.senders)}, {"by", countsText(x.Clients, x.clients)}} {
+		if l.of != "" {
+			fmt.Fprintln(&b, wrap(printable(l.of), "#   "+l.what+" ", "#     "))
 		}
 	}
-	return nil
+	_, err := io.WriteString(out, b.String()+x.Rule)
+	return err
 }
 
 // whoami is who runs the command, as user@host. Under sudo it is who called that.

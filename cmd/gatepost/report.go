@@ -214,6 +214,13 @@ func (c *watchedCheck) Did() string {
 }
 
 func counts(out io.Writer, what string, of []rejudge.Count, others int) {
+	if text := countsText(of, others); text != "" {
+		fmt.Fprintln(out, wrap(printable(what+": "+text), "  ", "    "))
+	}
+}
+
+// countsText is the most frequent of something on one line, and how many others there are; "" where there are none.
+func countsText(of []rejudge.Count, others int) string {
 	var parts []string
 	for _, n := range of {
 		parts = append(parts, fmt.Sprintf("%s %s", thousands(n.N), n.Name))
@@ -221,9 +228,7 @@ func counts(out io.Writer, what string, of []rejudge.Count, others int) {
 	if others > 0 {
 		parts = append(parts, thousands(others)+" others")
 	}
-	if len(parts) > 0 {
-		fmt.Fprintln(out, wrap(printable(what+": "+strings.Join(parts, ", ")), "  ", "    "))
-	}
+	return strings.Join(parts, ", ")
 }
 
 func percent(part, of int) string {
