@@ -305,14 +305,18 @@ func (f *logFlags) search(ctx context.Context, q journal.Query, out, talk io.Wri
 		}
 		return t.entry(e)
 	})
+	found := fmt.Sprintf("%d mail(s)", n)
+	if t.lines > n {
+		found += fmt.Sprintf(" in %d lines", t.lines)
+	}
 	switch {
 	case n == 0 && err == nil:
 		fmt.Fprintf(talk, "nothing found %s\n", span(q))
 	case n == 0:
 	case n == q.Limit:
-		fmt.Fprintf(talk, "%d mail(s) %s, the newest first; older ones: --until %s\n", n, span(q), last.Format(time.RFC3339Nano))
+		fmt.Fprintf(talk, "%s %s, the newest first; older ones: --until %s\n", found, span(q), last.Format(time.RFC3339Nano))
 	default:
-		fmt.Fprintf(talk, "%d mail(s) %s, the newest first\n", n, span(q))
+		fmt.Fprintf(talk, "%s %s, the newest first\n", found, span(q))
 	}
 	return err
 }
@@ -474,10 +478,21 @@ func (f *logFlags) purgeCommand() *cobra.Command {
 				return asWhom(err)
 			}
 			done, err := r.Purge(cmd.Context(), f.rcpt)
-			fmt.Fprintf(cmd.OutOrStdout(), "deleted %d, taken out of %d\n", done.Deleted, done.Reduced)
-			return err
+			return errors.Join(err, f.tellPurged(cmd.OutOrStdout(), done))
 		},
 	}
 	cmd.Flags().StringVar(&f.rcpt, "rcpt", "", "the person's `address`")
+	f.withJSON(cmd)
 	return cmd
+}
+
+func (f *logFlags) tellPurged(out io.Writer, done journal.Purged) error {
+	if f.json {
+		return writeJSON(out, struct {
+			Deleted int `json:"deleted"`
+			Reduced int `json:"taken_out_of"`
+		}{done.Deleted, done.Reduced})
+	}
+	_, err := fmt.Fprintf(out, "deleted %d, taken out of %d\n", done.Deleted, done.Reduced)
+	return err
 }

@@ -19,6 +19,7 @@ type logTable struct {
 	paint  paint
 	width  int // lines are cut to so many columns; 0: they are whole
 	headed bool
+	lines  int // written so far, the head apart
 }
 
 // newLogTable is a table on a terminal or in a pipe, where lines are whole.
@@ -72,15 +73,16 @@ func replyVerdict(r policy.Reply) policy.Verdict {
 func (t *logTable) line(e journal.Entry, rc policy.RecipientRecord, to string) error {
 	if !t.headed {
 		t.headed = true
-		fmt.Fprintf(t.out, "%-14s %-10s %-8s %-10s %s\n", "TIME", "REF", "VERDICT", "BY", "FROM -> TO (CLIENT)")
+		fmt.Fprintf(t.out, "%-14s %-10s %-8s %-14s %s\n", "TIME", "REF", "VERDICT", "BY", "FROM -> TO (CLIENT)")
 	}
 	r := e.Record
 	front := fmt.Sprintf("%s %-10s ", e.At.UTC().Format("01-02 15:04:05"), printable(r.Ref))
 	verdict := fmt.Sprintf("%-8s", rc.Verdict)
-	rest := fmt.Sprintf(" %-10s %s -> %s (%s)", printable(logBy(rc)), printable(senderOf(r)), printable(to), printable(clientOf(r)))
+	rest := fmt.Sprintf(" %-14s %s -> %s (%s)", printable(logBy(rc)), printable(senderOf(r)), printable(to), printable(clientOf(r)))
 	if t.width > 0 {
 		rest = shorten(rest, t.width-len(front)-len(verdict))
 	}
+	t.lines++
 	_, err := fmt.Fprintln(t.out, front+t.paint.in(verdictColours[rc.Verdict.String()], verdict)+strings.TrimRight(rest, " "))
 	return err
 }
