@@ -4,7 +4,7 @@
 // either counts where its domain is the author's, or has the same organizational domain (relaxed alignment). The record with
 // the owner's wish, and the organizational domain, come from the DNS Tree Walk: at most 8 queries a name, no list of
 // public suffixes. Of several authors with different domains each is looked at, the first 5 at most, and the gravest outcome is
-// told. An author behind those, or without a domain name, counts as permerror.
+// told. An author behind those, or without a domain name, counts as permerror (the check headers refuses more than 5).
 //
 //	[check.dmarc]
 //	trusted_forwarders = []                  # domains whose mail, proved by SPF or DKIM, may fail; ".list.example": and all below

@@ -75,6 +75,7 @@ func (h *header) faults(maxReceived int) []fault {
 	reason, _ := errors.AsType[policy.AuthorError](h.fromErr)
 	// RFC 5322 section 3.6: one From field; RFC 6854 section 3: a group in it is for rare use only
 	add(reason != "" && reason != policy.MalformedFrom, from, string(reason))
+	add(domains(h.authors) > maxDomains, from, "the From field names authors of more than 5 domains")
 	add(h.received > maxReceived, loop, fmt.Sprintf("it has %d Received fields", h.received))
 	add(reason == policy.MalformedFrom, author, string(reason))
 	add(len(h.authors) > 1 && h.senders != 1, author, "there are several authors and not one Sender field") // RFC 5322 section 3.6.2
@@ -85,6 +86,18 @@ func (h *header) faults(maxReceived int) []fault {
 	add(what != "", messageID, what)
 	add(!h.isUTF8, charset, "there are octets that are no UTF-8") // RFC 6532 section 3.1
 	return all
+}
+
+// maxDomains is how many domains the authors of a message may have: as many as DMARC can be asked about.
+const maxDomains = 5
+
+// domains is how many different ones there are.
+func domains(authors []policy.Mailbox) int {
+	seen := map[string]bool{}
+	for _, a := range authors {
+		seen[a.Domain] = true
+	}
+	return len(seen)
 }
 
 // one says what is wrong where not exactly one field of a name is there, or its form is not right (RFC 5322 section 3.6); else "".

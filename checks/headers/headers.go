@@ -6,8 +6,9 @@
 //
 // Outcomes, the gravest first; a message with several faults gets the first of them. With each the action by default:
 //
-//	from        reject  no From field, more than one, or a group: nobody can tell whose message it is, and every reader tells another
-//	                    story. 550 5.6.0. Honest software does not write such mail, and the large receivers refuse it too.
+//	from        reject  no From field, more than one, a group, or authors of more than 5 domains: nobody can tell whose message it is, and
+//	                    every reader tells another story. 550 5.6.0. Honest software does not write such mail, and the large receivers
+//	                    refuse it too.
 //	loop        reject  too many Received fields. 554 5.4.6.
 //	author      tag     From is there, but is malformed or ambiguous, or has several authors and no Sender. Newsletters with
 //	                    an unquoted comma in the name are among these, so it is not refused.

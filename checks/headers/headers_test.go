@@ -31,6 +31,8 @@ func TestOutcomes(t *testing.T) {
 		{"a group", "From: us: a@x.example;\r\n" + rest, from, 1},
 		{"a malformed From", "From: <@a,@b:c@d>\r\n" + rest, author, 1},
 		{"several authors", "From: a@x, b@y\r\n" + rest, author, 1},
+		{"authors of five domains and a sender", "From: a@a, a@b, a@c, a@d, a@e, b@e\r\nSender: a@a\r\n" + rest, policy.Pass, 0},
+		{"authors of six domains and a sender", "From: a@a, a@b, a@c, a@d, a@e, a@f\r\nSender: a@a\r\n" + rest, from, 1},
 		{"several authors and a sender", "From: a@x, b@y\r\nSender: a@x\r\n" + rest, policy.Pass, 0},
 		{"Received", fromField + rest + strings.Repeat("Received: x\r\n", 3), policy.Pass, 0},
 		{"too many Received", fromField + rest + strings.Repeat("received: x\r\n", 4), loop, 1},
