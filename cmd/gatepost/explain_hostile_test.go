@@ -116,17 +116,18 @@ func TestHostileReplies(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer h.close()
-	var out bytes.Buffer
+	var out, talk bytes.Buffer // written to by two, as stdout and stderr are
 	x := explainer{rehearsal: h}
 	if err := x.write(&out, call{helo: hostile, from: hostile}, nil); err != nil {
 		t.Fatal(err)
 	}
 	in := strings.NewReader("EHLO mail.shop.example\nMAIL FROM:<a@shop.example>\nRCPT TO:<amy@example.com>\nQUIT\n")
-	if err := h.interact(t.Context(), netip.MustParseAddr("203.0.113.9"), in, &out, &out); err != nil {
+	if err := h.interact(t.Context(), netip.MustParseAddr("203.0.113.9"), in, &out, &talk); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(out.String(), `550 5.1.1 a?[31m\u202e`) {
 		t.Errorf("the backend was not heard:\n%q", &out)
 	}
 	wantPrintable(t, &out)
+	wantPrintable(t, &talk)
 }
