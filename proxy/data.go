@@ -106,7 +106,8 @@ func (s *session) answeredAll(r smtp.Reply) {
 	}
 }
 
-// noContent says whether no content can be taken in this transaction, and the reply that says so.
+// noContent says whether no content can be taken in this transaction, and the reply that says so. Recipients who were taken in vain are
+// refused by it, for the record.
 func (s *session) noContent() (smtp.Reply, bool) {
 	switch t := s.tx; {
 	case t.taken > 0 && t.refusal.Code == 0:
